@@ -1,0 +1,38 @@
+// Every bound of the engine in one place, each with its reason. Exceeding one is a clear error.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace marble::limits {
+
+/// Keys are copied on the stack in hot paths and stored every 64 rows in index files.
+inline constexpr size_t kMaxKeyBytes = 64 * 1024;
+/// Arrow binary columns have 32-bit offsets; a value must leave room for others in its batch.
+inline constexpr size_t kMaxValueBytes = 512u << 20;
+/// One write batch lies in one log segment, which is mapped whole.
+inline constexpr size_t kMaxWriteBatchBytes = 1u << 30;
+/// A memtable generation is one log segment: this bounds both memory and recovery time.
+inline constexpr size_t kLogSegmentBytes = 64u << 20;
+/// Pages of the log faulted in ahead of the append position, so that an append never faults.
+inline constexpr size_t kLogPrefaultBytes = 1u << 20;
+/// V8 refuses array buffers above 4 GiB; files stay far below.
+inline constexpr uint64_t kMaxSstBytes = 1ull << 30;
+/// Rows and bytes of one record batch in an SSTable of a table.
+inline constexpr int64_t kTableBatchRows = 64 * 1024;
+inline constexpr int64_t kTableBatchBytes = 8 << 20;
+/// The same for state families: a cold get touches one readahead window.
+inline constexpr int64_t kStateBatchBytes = 32 * 1024;
+/// Rows between two full keys of the sparse index.
+inline constexpr int64_t kSparseKeyInterval = 64;
+/// Checksums are kept per page of this size.
+inline constexpr size_t kChecksumPageBytes = 4096;
+
+/// Streaming: rows, bytes and wait of one source batch.
+inline constexpr int64_t kSourceBatchRows = 10'000;
+inline constexpr int64_t kSourceBatchBytes = 4 << 20;
+inline constexpr int64_t kSourceBatchWaitMs = 5;
+/// A longer epoch would delay readers more than the design allows.
+inline constexpr int64_t kMaxEpochMs = 2'000;
+
+}  // namespace marble::limits

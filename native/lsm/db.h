@@ -1,0 +1,160 @@
+// The database: tables over one log, memtables and SSTables. Thread-safe; see README.md for the
+// life of a write and of a read.
+//
+// Lifetimes: a DB is shared (one native database per process and path: OpenShared). Handles,
+// snapshots and iterators keep what they read alive; after Close every call is kClosed.
+#pragma once
+
+#include <arrow/type_fwd.h>
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/key_codec.h"
+#include "base/status.h"
+#include "base/types.h"
+#include "lsm/options.h"
+#include "lsm/write/write_batch.h"
+
+namespace marble::lsm {
+
+/// A consistent view: every read with it sees the writes up to `sequence` and no later one.
+/// Released with the last reference.
+class Snapshot {
+ public:
+  virtual ~Snapshot() = default;
+  virtual SequenceNumber sequence() const = 0;
+};
+using SnapshotRef = std::shared_ptr<const Snapshot>;
+
+struct ReadOptions {
+  SnapshotRef snapshot;  // null: the newest published write at the call
+};
+struct WriteOptions {
+  Durability durability = Durability::kProcess;  // raised to the database's if that is higher
+};
+
+/// A row where it lies: in a mapped SSTable, in a log segment's mapping or in memory. `batch` has
+/// the table's schema, possibly with hidden columns behind it, and keeps its memory alive.
+struct RowRef {
+  std::shared_ptr<arrow::RecordBatch> batch;
+  int64_t row;
+};
+
+/// A value where it lies. `owner` keeps the bytes alive.
+struct PinnedValue {
+  std::string_view bytes;
+  std::shared_ptr<const void> owner;
+};
+
+/// Bounds by encoded key. Empty strings: open. Bounds are [lower, upper).
+struct ScanRange {
+  std::string lower;
+  std::string upper;
+};
+struct ScanOptions {
+  ReadOptions read;
+  ScanRange range;
+  bool reverse = false;
+  int64_t limit = -1;       // rows after merging; -1: all
+  int64_t batch_rows = 0;   // of merged batches; 0: limits::kTableBatchRows
+};
+
+/// One step of a scan.
+struct ScanBatch {
+  std::shared_ptr<arrow::RecordBatch> batch;  // the table's schema
+  /// Set when the rows are a slice of one mapped SSTable, unmerged: [first_row, first_row +
+  /// batch->num_rows()) of that file's batch `sst_batch`. This is what can cross with no copy.
+  std::shared_ptr<const SstReader> sst;
+  int64_t sst_batch = -1;
+  int64_t first_row = 0;
+};
+
+/// Pull-based; nothing is read ahead of Next. Not thread-safe; may move between threads.
+class Iterator {
+ public:
+  virtual ~Iterator() = default;
+  /// The next batch in key order (insertion order without a key); batch null at the end.
+  virtual Result<ScanBatch> Next() = 0;
+};
+
+struct TableMetrics {
+  std::string name;
+  uint64_t memtable_rows = 0;
+  uint64_t sst_files = 0;
+  uint64_t sst_rows = 0;
+  uint64_t sst_bytes = 0;
+};
+struct DbMetrics {
+  SequenceNumber last_sequence = 0;
+  uint64_t log_bytes = 0;            // in segments not yet dropped
+  uint64_t memtable_bytes = 0;       // indexes; rows lie in the log's mapping
+  uint64_t flushes = 0;
+  uint64_t compactions = 0;
+  uint64_t stalls = 0;
+  uint64_t gets = 0;
+  uint64_t bloom_negatives = 0;      // files skipped by bounds or Bloom filter
+  uint64_t clean_batches = 0;        // scan batches that came out as slices of a file
+  uint64_t merged_batches = 0;       // scan batches that had to be merged
+  std::vector<TableMetrics> tables;
+};
+
+class DB {
+ public:
+  virtual ~DB() = default;
+
+  /// Open or create. ':memory:' keeps nothing on disk. kLocked names the owner's pid.
+  static Result<std::shared_ptr<DB>> Open(const std::string& path, const DbOptions& options);
+  /// The process's one database for this path (by device and inode), opened when there is none.
+  static Result<std::shared_ptr<DB>> OpenShared(const std::string& path,
+                                                const DbOptions& options);
+  /// Finish background work, write the clean-close record, release the lock. Idempotent.
+  virtual Status Close() = 0;
+
+  virtual const std::string& path() const = 0;
+  virtual const std::string& id() const = 0;
+
+  /// Create a table. kTableExists when the name is taken; with `if_not_exists`, the existing
+  /// table when it is identical, else kIncompatible naming the difference.
+  virtual Result<TableHandle> CreateTable(TableDescriptor descriptor, bool if_not_exists) = 0;
+  virtual Result<TableHandle> GetTable(const std::string& name) const = 0;  // kTableNotFound
+  virtual Status DropTable(const std::string& name, bool if_exists) = 0;
+  virtual std::vector<TableDescriptor> ListTables() const = 0;
+
+  /// Write a batch atomically. kBusy (retriable) when flushes do not keep up for max_block_ms.
+  virtual Result<SequenceNumber> Write(WriteBatch&& batch, const WriteOptions& options) = 0;
+
+  /// The bytes of a state family's key.
+  virtual Result<std::optional<PinnedValue>> Get(const TableHandle& state, std::string_view key,
+                                                 const ReadOptions& options) = 0;
+  /// The row of a table with this encoded key.
+  virtual Result<std::optional<RowRef>> GetRow(const TableHandle& table, std::string_view key,
+                                               const ReadOptions& options) = 0;
+  virtual Result<std::unique_ptr<Iterator>> NewIterator(const TableHandle& table,
+                                                        const ScanOptions& options) = 0;
+
+  virtual SnapshotRef GetSnapshot() = 0;
+  /// The newest published sequence.
+  virtual SequenceNumber last_sequence() const = 0;
+
+  /// Flush every memtable; returns when all is in SSTables and the log before is dropped.
+  virtual Status Flush() = 0;
+  /// Flush, then merge the files of one table (all tables: empty name) into one run.
+  virtual Status Compact(const std::string& table) = 0;
+  /// fdatasync of all published writes.
+  virtual Status SyncLog() = 0;
+
+  virtual DbMetrics metrics() const = 0;
+  /// False: the next write may have to wait.
+  virtual bool writable() const = 0;
+};
+
+/// What a handle says about its table. Immutable.
+const TableDescriptor& DescriptorOf(const TableHandle& table);
+const std::shared_ptr<const KeyCodec>& CodecOf(const TableHandle& table);  // null without a key
+
+}  // namespace marble::lsm

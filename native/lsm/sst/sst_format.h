@@ -1,0 +1,56 @@
+// What an SSTable consists of, as types that writer and reader share. See FORMAT.md.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/types.h"
+
+namespace marble::lsm {
+
+/// Hidden columns, appended behind the table's own, each only where it is needed.
+inline constexpr char kSeqColumn[] = "__seq";          // uint64: where versions matter
+inline constexpr char kKindColumn[] = "__kind";        // uint8: where there are tombstones
+inline constexpr char kExpiresColumn[] = "__expires";  // int64 ms: where rows expire
+
+enum class RowKind : uint8_t { kPut = 0, kDelete = 1 };
+
+struct BufferSpan {
+  uint64_t offset;  // in the .arrow file
+  uint64_t length;
+};
+/// One record batch: everything that is needed to build its arrays without flatbuffers.
+/// `nodes` and `buffers` are depth-first over the file's columns, as in Arrow IPC.
+struct BatchLayout {
+  struct Node {
+    int64_t length;
+    int64_t null_count;
+  };
+  int64_t rows;
+  std::vector<Node> nodes;
+  std::vector<BufferSpan> buffers;  // length 0 and offset 0: absent
+};
+
+/// What the manifest keeps of a file.
+struct FileMeta {
+  FileNumber number = 0;
+  TableId table = 0;
+  int level = 0;
+  uint64_t arrow_bytes = 0;
+  uint64_t idx_bytes = 0;
+  uint64_t rows = 0;
+  uint64_t tombstones = 0;
+  SequenceNumber min_sequence = 0;
+  SequenceNumber max_sequence = 0;
+  std::string min_key;  // encoded
+  std::string max_key;
+  /// No tombstones, no expiry, one version per key: alone in its range it is scanned with no copy.
+  bool clean = false;
+  uint32_t idx_crc = 0;  // CRC-32C of the whole .idx file, checked at open
+};
+
+std::string SstArrowName(FileNumber number);  // 000012.arrow
+std::string SstIdxName(FileNumber number);    // 000012.idx
+
+}  // namespace marble::lsm

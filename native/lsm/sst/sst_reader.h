@@ -1,0 +1,82 @@
+// An open SSTable: a shared read-only mapping of .arrow, and the parsed .idx. Immutable and
+// thread-safe; shared by versions, scans and exported batches, unmapped with the last of them.
+// Page checksums are verified at a page's first touch ('first'), at each ('always') or never;
+// a mismatch is kCorruption with file and offset.
+#pragma once
+
+#include <arrow/type_fwd.h>
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/key_codec.h"
+#include "io/file_util.h"
+#include "lsm/sst/sst_format.h"
+
+namespace marble::lsm {
+
+enum class VerifyReads { kFirst, kAlways, kNever };
+
+struct SstReaderOptions {
+  std::string dir;
+  std::shared_ptr<arrow::Schema> schema;   // the table's
+  std::shared_ptr<const KeyCodec> codec;   // null: no primary key
+  VerifyReads verify = VerifyReads::kFirst;
+};
+
+/// A row found: batch index and row within it.
+struct RowLocation {
+  int64_t batch;
+  int64_t row;
+};
+
+class SstReader {
+ public:
+  virtual ~SstReader() = default;
+  static Result<std::shared_ptr<SstReader>> Open(const SstReaderOptions& options,
+                                                 const FileMeta& meta);
+
+  virtual const FileMeta& meta() const = 0;
+  virtual int64_t num_batches() const = 0;
+  virtual int64_t num_rows() const = 0;
+  /// First row number (in the file) of a batch.
+  virtual int64_t batch_start(int64_t batch) const = 0;
+  virtual const BatchLayout& layout(int64_t batch) const = 0;
+  virtual const std::shared_ptr<io::MappedFile>& file() const = 0;
+
+  /// The batch, zero-copy over the mapping, with hidden columns behind the table's own (see
+  /// seq_column() …). Its pages are verified. The batch keeps the reader alive.
+  virtual Result<std::shared_ptr<arrow::RecordBatch>> ReadBatch(int64_t batch) const = 0;
+  /// Index of a hidden column in ReadBatch's result; -1 when absent.
+  virtual int seq_column() const = 0;
+  virtual int kind_column() const = 0;
+  virtual int expires_column() const = 0;
+
+  /// False: the key is certainly not in this file (bounds or Bloom filter). No I/O.
+  virtual bool MayContain(std::string_view key, uint64_t hash) const = 0;
+  /// Prefetch the cache lines that MayContain and Find will touch.
+  virtual void Prefetch(uint64_t hash) const = 0;
+  /// The first row (newest version) with exactly this key.
+  virtual Result<std::optional<RowLocation>> Find(std::string_view key, uint64_t hash) const = 0;
+  /// The first row number (in the file) whose key is >= `key`; num_rows() when there is none.
+  virtual Result<int64_t> LowerBound(std::string_view key) const = 0;
+  virtual RowLocation Locate(int64_t row_number) const = 0;
+  /// The encoded key of a row. Raw codecs: a view into the mapping; else through `scratch`.
+  virtual Result<std::string_view> KeyAt(int64_t row_number, std::string* scratch) const = 0;
+
+  struct ZoneMap {
+    std::shared_ptr<arrow::Scalar> min;  // null: unknown
+    std::shared_ptr<arrow::Scalar> max;
+    int64_t null_count = -1;             // -1: unknown
+  };
+  /// Of a table column in one batch. Only for use inside clean ranges (design: pruning).
+  virtual ZoneMap zone_map(int64_t batch, int column) const = 0;
+
+  /// Check every checksum and invariant of both files.
+  virtual Status Verify() const = 0;
+};
+
+}  // namespace marble::lsm

@@ -1,0 +1,50 @@
+// Recovery of the log: replays records in order up to the first bad one, and decides whether
+// what follows is the torn tail of a crash (cut) or corruption (an error): FORMAT.md, "Recovery".
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/status.h"
+#include "base/types.h"
+#include "io/log_file.h"
+#include "lsm/wal/log_writer.h"
+
+namespace marble::lsm {
+
+/// A segment whose end an earlier recovery has fixed in the manifest: nothing at or behind
+/// `end_offset` exists, whatever the bytes say.
+struct FixedEnd {
+  uint64_t segment_id;
+  uint64_t end_offset;
+};
+
+struct RecoveryOptions {
+  std::string dir;
+  std::string database_id;
+  std::string boot_id;                // of this boot
+  uint64_t first_segment;             // older segments are flushed: ignored
+  std::vector<FixedEnd> fixed_ends;
+  bool truncate_corruption = false;   // recovery: 'truncate'
+};
+
+struct RecoveryResult {
+  LogPosition end = 0;                 // log position behind the last good record
+  SequenceNumber last_sequence = 0;    // 0: no record
+  uint64_t last_segment = 0;           // 0: no segment found
+  std::vector<FixedEnd> ends;          // of every segment read: to be put into the manifest
+  bool clean_close = false;
+  uint64_t records = 0;
+  uint64_t truncated_bytes = 0;        // of a torn tail
+  std::string truncation_reason;       // for the event; empty when nothing was cut
+};
+
+/// Replay records in order. `apply` gets each write batch; its payload stays valid while the
+/// segment in it is referenced. Errors: kCorruption with file and offset; what `apply` returns.
+Result<RecoveryResult> RecoverLog(const RecoveryOptions& options,
+                                  const LogWriter::Publish& apply);
+
+}  // namespace marble::lsm

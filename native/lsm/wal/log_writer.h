@@ -1,0 +1,84 @@
+// The log: one for the whole database, in segments. Appenders copy in parallel; a record is
+// published (and its Append returns) only when every earlier byte of the log is complete.
+//
+//   1. Reserve, under a mutex: position, sequence number; roll to a new segment when full.
+//   2. Fill the payload and the header in the mapping, without the mutex; CRC-32C over all.
+//   3. Wait for one's turn (all earlier records published), then call `publish` exclusively:
+//      the memtable has one writer at a time, in log order. Then published_ moves on.
+//
+// An error of fallocate fails the append that needed the segment and nothing else. An error of
+// fdatasync, or in step 3, makes the log read-only until it is reopened: what the kernel did
+// with the pages is unknown. Format: FORMAT.md. Thread-safe.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "base/limits.h"
+#include "base/status.h"
+#include "base/types.h"
+#include "io/log_file.h"
+
+namespace marble::lsm {
+
+enum class RecordType : uint8_t { kWriteBatch = 1, kSegmentEnd = 2, kCleanClose = 3 };
+
+struct LogOptions {
+  std::string dir;                                   // where NNNNNN.log files live
+  size_t segment_bytes = limits::kLogSegmentBytes;
+  std::string boot_id;                               // written into segment headers
+  std::string database_id;                           // 16 bytes
+};
+
+/// Where a published record lies. The segment keeps its memory alive.
+struct PublishedRecord {
+  SequenceNumber sequence;
+  uint64_t segment_id;
+  LogPosition end;                       // position just behind the record
+  const uint8_t* payload;                // 64-byte aligned
+  size_t payload_bytes;
+  std::shared_ptr<io::LogFile> segment;
+};
+
+class LogWriter {
+ public:
+  using Fill = std::function<Status(uint8_t* to)>;
+  using Publish = std::function<Status(const PublishedRecord&)>;
+
+  virtual ~LogWriter() = default;
+
+  /// Start a new segment `first_segment` at log position `start`, with the next batch getting
+  /// sequence `next_sequence`. Never writes into an existing segment.
+  static Result<std::unique_ptr<LogWriter>> Open(const LogOptions& options,
+                                                 uint64_t first_segment, LogPosition start,
+                                                 SequenceNumber next_sequence);
+
+  /// Append one write batch of exactly `payload_bytes`, which `fill` writes to 64-byte aligned
+  /// memory. Returns when published (durability 'process'). kNoSpace, kReadOnly, kTooLarge.
+  /// If `fill` fails, the space is filled with a void record and its error is returned.
+  virtual Result<PublishedRecord> Append(size_t payload_bytes, const Fill& fill,
+                                         const Publish& publish) = 0;
+
+  /// Make everything up to `position` durable against power loss; callers share fdatasyncs.
+  virtual Status Sync(LogPosition position) = 0;
+
+  /// End the current segment and start the next, so that a flush can drop all before.
+  /// Returns the new segment's id. `on_switch` runs in publication order, exclusively, between
+  /// the last record of the old segment and the first of the new one.
+  virtual Result<uint64_t> Roll(const std::function<void()>& on_switch) = 0;
+
+  /// Write the clean-close record and sync. No appends may be under way or follow.
+  virtual Status Close() = 0;
+
+  virtual LogPosition published() const = 0;
+  virtual LogPosition synced() const = 0;
+  virtual SequenceNumber last_published_sequence() const = 0;
+  virtual uint64_t current_segment() const = 0;
+  /// The error that made the log read-only, or OK.
+  virtual Status background_error() const = 0;
+};
+
+}  // namespace marble::lsm
