@@ -14,18 +14,22 @@
 namespace marble::lsm {
 
 struct SstWriterOptions {
-  std::string dir;
+  std::string dir = {};
   FileNumber number = 0;
   TableId table = 0;
   int level = 0;
-  std::shared_ptr<arrow::Schema> schema;      // of the table, without hidden columns
-  std::shared_ptr<const KeyCodec> codec;      // null: no primary key (no keys, bloom, point index)
-  int64_t batch_rows = 0;                     // 0: the limits of a table
+  std::shared_ptr<arrow::Schema> schema = {};  // of the table, without hidden columns
+  /// Null: no primary key (no keys, Bloom filter, point index).
+  std::shared_ptr<const KeyCodec> codec = {};
+  int64_t batch_rows = 0;  // 0: the limits of a table
   int64_t batch_bytes = 0;
-  double bloom_bits_per_key = 10;             // 0: none
+  double bloom_bits_per_key = 10;  // 0: none
   bool point_index = true;
   bool zone_maps = true;
-  bool write_seq = false;                     // keep __seq
+  bool write_seq = false;             // keep __seq
+  bool write_kind = false;            // keep __kind: needed when there may be tombstones
+  bool write_expires = false;         // keep __expires: needed when rows expire
+  std::vector<int> key_columns = {};  // the codec's, in key order; empty without a codec
 };
 
 class SstWriter {
@@ -34,8 +38,10 @@ class SstWriter {
   static Result<std::unique_ptr<SstWriter>> Create(const SstWriterOptions& options);
 
   /// Append rows of the table's schema, in key order. `sequences` (one per row) may be null only
-  /// without write_seq; `kinds` null: all puts; `keys`: the rows' encoded keys when the caller
-  /// has them (offsets as of KeyCodec::EncodeAll), else they are encoded here.
+  /// without write_seq; `kinds` null: all puts (tombstones need write_kind, and may carry nulls
+  /// in all columns but the key's); `expires` null or 0: never (others need write_expires).
+  /// Several versions of a key need write_seq, newest first. The rows' buffers are shared, not
+  /// copied, until their batch is full. After an error only Abandon is allowed.
   virtual Status Append(const arrow::RecordBatch& rows, const SequenceNumber* sequences,
                         const uint8_t* kinds, const int64_t* expires) = 0;
   /// Bytes of .arrow written or buffered so far, for cutting files.

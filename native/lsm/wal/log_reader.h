@@ -34,7 +34,7 @@ struct RecoveryOptions {
 struct RecoveryResult {
   LogPosition end = 0;                 // log position behind the last good record
   SequenceNumber last_sequence = 0;    // 0: no record
-  uint64_t last_segment = 0;           // 0: no segment found
+  uint64_t last_segment = 0;           // highest id of a file; 0: none. Write to the next
   std::vector<FixedEnd> ends;          // of every segment read: to be put into the manifest
   bool clean_close = false;
   uint64_t records = 0;
@@ -42,8 +42,11 @@ struct RecoveryResult {
   std::string truncation_reason;       // for the event; empty when nothing was cut
 };
 
-/// Replay records in order. `apply` gets each write batch; its payload stays valid while the
-/// segment in it is referenced. Errors: kCorruption with file and offset; what `apply` returns.
+/// Replay records in order, sync what was read, remove segment files that were never used.
+/// `ends` has one entry per segment file that exists, 0 for those that are cut away as a whole;
+/// `last_segment` is the highest id of any file found, used or not. `apply` gets each write
+/// batch; its payload stays valid while the segment in it is referenced. Errors: kCorruption
+/// with file and offset; kIncompatible for a newer format; what `apply` returns.
 Result<RecoveryResult> RecoverLog(const RecoveryOptions& options,
                                   const LogWriter::Publish& apply);
 

@@ -24,13 +24,17 @@
 
 namespace marble::lsm {
 
-enum class RecordType : uint8_t { kWriteBatch = 1, kSegmentEnd = 2, kCleanClose = 3 };
+/// kVoid is what an append leaves whose `fill` failed: it has a sequence number and no effect.
+enum class RecordType : uint8_t { kWriteBatch = 1, kSegmentEnd = 2, kCleanClose = 3, kVoid = 4 };
 
 struct LogOptions {
   std::string dir;                                   // where NNNNNN.log files live
   size_t segment_bytes = limits::kLogSegmentBytes;
-  std::string boot_id;                               // written into segment headers
-  std::string database_id;                           // 16 bytes
+  std::string boot_id;                               // uuid text, written into segment headers
+  std::string database_id;                           // 16 bytes, or a uuid's text
+  /// Makes segment files; empty: io::LogFile::Create. For tests and for databases in memory.
+  std::function<Result<std::shared_ptr<io::LogFile>>(const std::string& path, size_t size)>
+      create_file = {};
 };
 
 /// Where a published record lies. The segment keeps its memory alive.

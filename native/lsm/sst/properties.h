@@ -1,0 +1,36 @@
+// The properties section of an .idx file: what a file says about itself. A list of tagged
+// values, so that more can be added; a reader ignores tags that it does not know.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/status.h"
+#include "base/types.h"
+#include "lsm/sst/file_schema.h"
+
+namespace marble::lsm {
+
+struct SstProperties {
+  uint64_t rows = 0;
+  uint64_t batches = 0;
+  uint64_t arrow_bytes = 0;
+  uint64_t type_fingerprint = 0;  // of the file's schema, hidden columns included
+  SequenceNumber min_sequence = 0;
+  SequenceNumber max_sequence = 0;
+  uint64_t tombstones = 0;
+  uint64_t distinct_keys = 0;
+  std::string min_key;
+  std::string max_key;
+  HiddenColumns hidden;
+  std::vector<int> key_columns;  // empty: no primary key
+  bool clean = false;
+};
+
+std::string EncodeProperties(const SstProperties& properties);
+/// The error is a bare sentence.
+Result<SstProperties> DecodeProperties(std::string_view section);
+
+}  // namespace marble::lsm

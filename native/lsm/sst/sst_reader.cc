@@ -1,0 +1,406 @@
+#include "lsm/sst/sst_reader.h"
+
+#include <algorithm>
+#include <utility>
+
+#include <arrow/array.h>
+#include <arrow/buffer.h>
+#include <arrow/type.h>
+
+#include "base/coding.h"
+#include "base/crc32c.h"
+#include "lsm/sst/sst_reader_impl.h"
+
+namespace marble::lsm {
+namespace {
+
+constexpr std::string_view kArrowMagic = "ARROW1";
+/// An empty Arrow file is longer than this: magic and padding, footer, its length, magic.
+constexpr uint64_t kMinArrowBytes = 8 + 4 + 6;
+
+PageVerifier::Mode ModeOf(VerifyReads verify) {
+  switch (verify) {
+    case VerifyReads::kFirst: return PageVerifier::Mode::kFirst;
+    case VerifyReads::kAlways: return PageVerifier::Mode::kAlways;
+    case VerifyReads::kNever: return PageVerifier::Mode::kNever;
+  }
+  return PageVerifier::Mode::kAlways;
+}
+
+/// A piece of the mapping that keeps its reader alive.
+class ReaderBuffer : public arrow::Buffer {
+ public:
+  ReaderBuffer(const uint8_t* data, uint64_t size, std::shared_ptr<const SstReader> reader)
+      : arrow::Buffer(data, static_cast<int64_t>(size)), reader_(std::move(reader)) {}
+
+ private:
+  std::shared_ptr<const SstReader> reader_;
+};
+
+}  // namespace
+
+Result<std::shared_ptr<SstReader>> SstReader::Open(const SstReaderOptions& options,
+                                                   const FileMeta& meta) {
+  auto reader = std::make_shared<SstReaderImpl>(options, meta);
+  MARBLE_RETURN_NOT_OK(reader->Init());
+  return std::shared_ptr<SstReader>(std::move(reader));
+}
+
+SstReaderImpl::~SstReaderImpl() {
+  if (views_ == nullptr) return;
+  for (size_t i = 0; i < layouts_.size(); ++i) delete views_[i].load();
+}
+
+Status SstReaderImpl::Damaged(const std::string& what) const {
+  return IdxCorruption(options_.dir + "/" + SstIdxName(meta_.number), what);
+}
+
+Status SstReaderImpl::Init() {
+  const std::string idx_path = options_.dir + "/" + SstIdxName(meta_.number);
+  MARBLE_ASSIGN_OR_RETURN(auto idx, IdxFile::Open(idx_path));
+  idx_ = std::move(idx);
+  if (idx_->file().size() != meta_.idx_bytes) {
+    return Damaged("the file has " + std::to_string(idx_->file().size()) +
+                   " bytes, the manifest says " + std::to_string(meta_.idx_bytes));
+  }
+  if (options_.verify != VerifyReads::kNever &&
+      Crc32c(idx_->file().bytes()) != meta_.idx_crc) {
+    // The page checksums say where; they hold for all but themselves and the directory.
+    MARBLE_RETURN_NOT_OK(idx_->Verify());
+    return Damaged("the file's checksum is not the manifest's");
+  }
+  MARBLE_RETURN_NOT_OK(InitSections());
+  MARBLE_RETURN_NOT_OK(CheckMeta());
+  MARBLE_RETURN_NOT_OK(InitArrow());
+  InitRegions();
+  // The two ends of the .arrow file say that it is one.
+  MARBLE_RETURN_NOT_OK(pages_->Touch(0, kMinArrowBytes));
+  MARBLE_RETURN_NOT_OK(pages_->Touch(file_->size() - kMinArrowBytes, kMinArrowBytes));
+  const std::string_view bytes = file_->bytes();
+  if (bytes.substr(0, kArrowMagic.size()) != kArrowMagic ||
+      bytes.substr(bytes.size() - kArrowMagic.size()) != kArrowMagic) {
+    return IdxCorruption(file_->path(), "this is no Arrow file (magic bytes missing)");
+  }
+  return Status::OK();
+}
+
+Status SstReaderImpl::InitSections() {
+  const auto properties = idx_->section(IdxSection::kProperties);
+  const auto layout = idx_->section(IdxSection::kLayout);
+  if (!properties || !layout) return Damaged("a required section is missing");
+  auto decoded = DecodeProperties(*properties);
+  if (!decoded.ok()) return Damaged(MessageOf(decoded.status()));
+  properties_ = std::move(decoded).ValueUnsafe();
+
+  const arrow::Schema& table = *options_.schema;
+  for (const int column : properties_.key_columns) {
+    if (column >= table.num_fields()) return Damaged("a key column is not in the schema");
+  }
+  file_schema_ =
+      FileSchema(options_.schema, properties_.key_columns, properties_.hidden);
+  if (TypeFingerprint(*file_schema_) != properties_.type_fingerprint) {
+    return MakeError(ErrorCode::kIncompatible,
+                     idx_->file().path() +
+                         ": the file was written with other column types than the table's "
+                         "schema: " +
+                         table.ToString());
+  }
+  int next = table.num_fields();
+  if (properties_.hidden.seq) seq_column_ = next++;
+  if (properties_.hidden.kind) kind_column_ = next++;
+  if (properties_.hidden.expires) expires_column_ = next++;
+
+  auto layouts = DecodeLayouts(*layout, *file_schema_, meta_.arrow_bytes);
+  if (!layouts.ok()) return Damaged(MessageOf(layouts.status()));
+  layouts_ = std::move(layouts).ValueUnsafe();
+  starts_.push_back(0);
+  for (const BatchLayout& batch : layouts_) starts_.push_back(starts_.back() + batch.rows);
+  if (layouts_.size() != properties_.batches || layouts_.empty() ||
+      static_cast<uint64_t>(starts_.back()) != properties_.rows) {
+    return Damaged("the layout does not hold the file's rows");
+  }
+  if (const auto section = idx_->section(IdxSection::kZoneMaps)) {
+    zones_ = ZoneMaps::Parse(*section, layouts_.size(), table.num_fields());
+    if (!zones_) return Damaged("the zone maps are malformed");
+  }
+  return InitKeys(*file_schema_);
+}
+
+Status SstReaderImpl::InitKeys(const arrow::Schema& file_schema) {
+  const size_t columns = options_.codec == nullptr
+                             ? 0
+                             : static_cast<size_t>(options_.codec->num_columns());
+  if (properties_.key_columns.size() != columns) {
+    return MakeError(ErrorCode::kIncompatible,
+                     idx_->file().path() + ": the file's key has " +
+                         std::to_string(properties_.key_columns.size()) +
+                         " columns, the table's has " + std::to_string(columns));
+  }
+  if (columns == 0) return Status::OK();
+  raw_ = options_.codec->raw();
+  const auto sparse = idx_->section(IdxSection::kSparseKeys);
+  if (!sparse) return Damaged("the sparse keys are missing");
+  sparse_ = SparseKeys::Parse(*sparse, properties_.rows);
+  if (!sparse_) return Damaged("the sparse keys are malformed");
+  if (const auto section = idx_->section(IdxSection::kBloomFilter)) {
+    bloom_ = BloomFilter::Parse(*section);
+    if (!bloom_) return Damaged("the Bloom filter is malformed");
+  }
+  if (const auto section = idx_->section(IdxSection::kPointIndex)) {
+    points_ = PointIndex::Parse(*section);
+    if (!points_) return Damaged("the point index is malformed");
+  }
+  for (const int column : properties_.key_columns) {
+    KeyColumn key{KeyColumn::Shape::kFixed, 0, 0};
+    for (int c = 0; c < column; ++c) {
+      key.first_buffer += LayoutSizeOf(*file_schema.field(c)->type()).buffers;
+    }
+    const arrow::DataType& type = *file_schema.field(column)->type();
+    if (type.id() == arrow::Type::BOOL) {
+      key.shape = KeyColumn::Shape::kBits;
+    } else if (arrow::is_binary_like(type.id())) {
+      key.shape = KeyColumn::Shape::kOffsets32;
+      key.width = 4;
+    } else if (arrow::is_large_binary_like(type.id())) {
+      key.shape = KeyColumn::Shape::kOffsets64;
+      key.width = 8;
+    } else if (arrow::is_fixed_width(type.id())) {
+      key.width = static_cast<uint64_t>(
+          static_cast<const arrow::FixedWidthType&>(type).bit_width() / 8);
+    } else {
+      return Damaged("column '" + file_schema.field(column)->name() +
+                     "' cannot be a key column");
+    }
+    key_columns_.push_back(key);
+  }
+  if (raw_ && key_columns_[0].shape != KeyColumn::Shape::kOffsets32 &&
+      key_columns_[0].shape != KeyColumn::Shape::kOffsets64) {
+    return Damaged("the key column's type does not fit the key codec");
+  }
+  if (!raw_) {
+    views_ = std::make_unique<std::atomic<const BatchView*>[]>(layouts_.size());
+  }
+  return Status::OK();
+}
+
+Status SstReaderImpl::CheckMeta() const {
+  if (properties_.rows != meta_.rows || properties_.arrow_bytes != meta_.arrow_bytes ||
+      properties_.min_key != meta_.min_key || properties_.max_key != meta_.max_key ||
+      properties_.tombstones != meta_.tombstones || properties_.clean != meta_.clean) {
+    return Damaged("what the file says about itself is not what the manifest says");
+  }
+  return Status::OK();
+}
+
+Status SstReaderImpl::InitArrow() {
+  MARBLE_ASSIGN_OR_RETURN(file_, io::MappedFile::Open(options_.dir + "/" +
+                                                      SstArrowName(meta_.number)));
+  if (file_->size() != meta_.arrow_bytes) {
+    return IdxCorruption(file_->path(),
+                         "the file has " + std::to_string(file_->size()) +
+                             " bytes, the manifest says " +
+                             std::to_string(meta_.arrow_bytes));
+  }
+  if (file_->size() < kMinArrowBytes) {
+    return IdxCorruption(file_->path(), "the file is cut off");
+  }
+  const auto crcs = idx_->section(IdxSection::kArrowPageCrcs);
+  if (!crcs || crcs->size() != PageCount(file_->size()) * sizeof(uint32_t)) {
+    return Damaged("the page checksums of the .arrow file are missing or too few");
+  }
+  pages_.emplace(*file_, *crcs, ModeOf(options_.verify));
+  return Status::OK();
+}
+
+/// Cut the file so that every byte belongs to one batch, headers and footer included: who reads
+/// all batches has verified the whole file. And a table from rows to batches.
+void SstReaderImpl::InitRegions() {
+  uint64_t end = 0;
+  for (const BatchLayout& layout : layouts_) {
+    uint64_t low = file_->size();
+    uint64_t high = end;
+    for (const BufferSpan& span : layout.buffers) {
+      if (span.length == 0) continue;
+      low = std::min(low, span.offset);
+      high = std::max(high, span.offset + span.length);
+    }
+    low = std::min(low, end);
+    regions_.push_back({low, high - low});
+    end = high;
+  }
+  regions_.back().length = file_->size() - regions_.back().offset;
+
+  // About one entry per batch: a guess is off by a batch or two.
+  const auto average = static_cast<uint64_t>(num_rows()) / layouts_.size();
+  while (guess_shift_ < 62 && (uint64_t{1} << (guess_shift_ + 1)) <= average) ++guess_shift_;
+  const auto entries = (static_cast<uint64_t>(num_rows()) >> guess_shift_) + 1;
+  batch_guess_.reserve(entries);
+  uint32_t batch = 0;
+  for (uint64_t i = 0; i < entries; ++i) {
+    const auto row = static_cast<int64_t>(i << guess_shift_);
+    while (batch + 1 < layouts_.size() && starts_[batch + 1] <= row) ++batch;
+    batch_guess_.push_back(batch);
+  }
+}
+
+Result<std::shared_ptr<arrow::RecordBatch>> SstReaderImpl::ReadBatch(int64_t batch) const {
+  MARBLE_DCHECK(batch >= 0 && batch < num_batches());
+  MARBLE_RETURN_NOT_OK(pages_->Touch(regions_[batch].offset, regions_[batch].length));
+  const std::shared_ptr<const SstReader> self = shared_from_this();
+  const uint8_t* base = file_->data();
+  const BufferFactory factory = [&](const BufferSpan& span) -> std::shared_ptr<arrow::Buffer> {
+    return std::make_shared<ReaderBuffer>(base + span.offset, span.length, self);
+  };
+  return arrow::RecordBatch::Make(file_schema_, layouts_[batch].rows,
+                                  BuildArrays(layouts_[batch], *file_schema_, factory));
+}
+
+const arrow::RecordBatch& SstReaderImpl::View(int64_t batch) const {
+  const BatchView* view = views_[batch].load(std::memory_order_acquire);
+  if (view != nullptr) return **view;
+  const uint8_t* base = file_->data();
+  const BufferFactory factory = [&](const BufferSpan& span) {
+    return std::make_shared<arrow::Buffer>(base + span.offset,
+                                           static_cast<int64_t>(span.length));
+  };
+  auto mine = std::make_unique<BatchView>(
+      arrow::RecordBatch::Make(file_schema_, layouts_[batch].rows,
+                               BuildArrays(layouts_[batch], *file_schema_, factory)));
+  if (views_[batch].compare_exchange_strong(view, mine.get(), std::memory_order_acq_rel)) {
+    view = mine.release();
+  }
+  return **view;
+}
+
+RowLocation SstReaderImpl::Locate(int64_t row_number) const {
+  MARBLE_DCHECK(row_number >= 0 && row_number < num_rows());
+  int64_t batch = batch_guess_[row_number >> guess_shift_];
+  while (starts_[batch + 1] <= row_number) ++batch;
+  return {batch, row_number - starts_[batch]};
+}
+
+SstReader::ZoneMap SstReaderImpl::zone_map(int64_t batch, int column) const {
+  if (!zones_ || column < 0 || column >= options_.schema->num_fields()) return {};
+  return DecodeZone(options_.schema->field(column)->type(), zones_->entry(batch, column));
+}
+
+Result<std::string_view> SstReaderImpl::VarValue(const BatchLayout& layout,
+                                                 const KeyColumn& column,
+                                                 int64_t row) const {
+  const BufferSpan& offsets = layout.buffers[column.first_buffer + 1];
+  const BufferSpan& data = layout.buffers[column.first_buffer + 2];
+  uint64_t from;
+  uint64_t to;
+  if (column.shape == KeyColumn::Shape::kOffsets32) {
+    const uint64_t at = offsets.offset + static_cast<uint64_t>(row) * 4;
+    MARBLE_RETURN_NOT_OK(pages_->Touch(at, 8));
+    from = LoadFixed<uint32_t>(file_->data() + at);
+    to = LoadFixed<uint32_t>(file_->data() + at + 4);
+  } else {
+    const uint64_t at = offsets.offset + static_cast<uint64_t>(row) * 8;
+    MARBLE_RETURN_NOT_OK(pages_->Touch(at, 16));
+    from = LoadFixed<uint64_t>(file_->data() + at);
+    to = LoadFixed<uint64_t>(file_->data() + at + 8);
+  }
+  if (from > to || to > data.length) {
+    return IdxCorruption(file_->path(), "the offsets of the key column at " +
+                                            std::to_string(offsets.offset) +
+                                            " are impossible");
+  }
+  MARBLE_RETURN_NOT_OK(pages_->Touch(data.offset + from, to - from));
+  return std::string_view(
+      reinterpret_cast<const char*>(file_->data()) + data.offset + from, to - from);
+}
+
+/// Verify the pages that hold one row's key, so that the codec may read it.
+Status SstReaderImpl::TouchKey(const BatchLayout& layout, int64_t row) const {
+  const auto at = static_cast<uint64_t>(row);
+  for (const KeyColumn& column : key_columns_) {
+    const BufferSpan& validity = layout.buffers[column.first_buffer];
+    if (validity.length > 0) {
+      MARBLE_RETURN_NOT_OK(pages_->Touch(validity.offset + at / 8, 1));
+    }
+    const BufferSpan& values = layout.buffers[column.first_buffer + 1];
+    switch (column.shape) {
+      case KeyColumn::Shape::kBits:
+        MARBLE_RETURN_NOT_OK(pages_->Touch(values.offset + at / 8, 1));
+        break;
+      case KeyColumn::Shape::kFixed:
+        MARBLE_RETURN_NOT_OK(
+            pages_->Touch(values.offset + at * column.width, column.width));
+        break;
+      default:
+        MARBLE_RETURN_NOT_OK(VarValue(layout, column, row).status());
+    }
+  }
+  return Status::OK();
+}
+
+Result<std::string_view> SstReaderImpl::KeyOf(RowLocation at, std::string* scratch) const {
+  const BatchLayout& layout = layouts_[at.batch];
+  if (raw_) return VarValue(layout, key_columns_[0], at.row);
+  // The columns' values lie apart: let their cache misses overlap.
+  for (const KeyColumn& column : key_columns_) {
+    __builtin_prefetch(file_->data() + layout.buffers[column.first_buffer + 1].offset +
+                       static_cast<uint64_t>(at.row) * column.width);
+  }
+  MARBLE_RETURN_NOT_OK(TouchKey(layout, at.row));
+  scratch->clear();
+  options_.codec->Encode(View(at.batch), at.row, scratch);
+  return std::string_view(*scratch);
+}
+
+Result<std::string_view> SstReaderImpl::KeyAt(int64_t row_number,
+                                              std::string* scratch) const {
+  if (key_columns_.empty()) {
+    return MakeError(ErrorCode::kInvalidArgument,
+                     file_->path() + ": a table without a primary key has no keys");
+  }
+  return KeyOf(Locate(row_number), scratch);
+}
+
+Result<std::optional<RowLocation>> SstReaderImpl::Find(std::string_view key,
+                                                       uint64_t hash) const {
+  if (key_columns_.empty() || !MayContain(key, hash)) return std::nullopt;
+  thread_local std::string scratch;
+  if (!points_) {
+    MARBLE_ASSIGN_OR_RETURN(const int64_t row, LowerBound(key));
+    if (row == num_rows()) return std::nullopt;
+    const RowLocation at = Locate(row);
+    MARBLE_ASSIGN_OR_RETURN(const std::string_view found, KeyOf(at, &scratch));
+    return found == key ? std::optional<RowLocation>(at) : std::nullopt;
+  }
+  PointIndex::Probe probe = points_->Lookup(hash);
+  for (uint32_t row = probe.Next(); row != PointIndex::kNone; row = probe.Next()) {
+    if (row >= num_rows()) return Damaged("the point index names a row beyond the file");
+    const RowLocation at = Locate(row);
+    MARBLE_ASSIGN_OR_RETURN(const std::string_view found, KeyOf(at, &scratch));
+    if (found == key) return at;
+  }
+  return std::nullopt;
+}
+
+Result<int64_t> SstReaderImpl::LowerBound(std::string_view key) const {
+  if (key_columns_.empty()) {
+    return MakeError(ErrorCode::kInvalidArgument,
+                     file_->path() + ": a table without a primary key has no keys");
+  }
+  const int64_t sparse = sparse_->LowerBound(key);
+  if (sparse == 0) return 0;
+  // The answer lies behind the last sparse key that is smaller, and not behind the next.
+  int64_t low = (sparse - 1) * limits::kSparseKeyInterval + 1;
+  int64_t high = std::min(sparse * limits::kSparseKeyInterval, num_rows());
+  thread_local std::string scratch;
+  while (low < high) {
+    const int64_t middle = (low + high) / 2;
+    MARBLE_ASSIGN_OR_RETURN(const std::string_view at, KeyOf(Locate(middle), &scratch));
+    if (at < key) {
+      low = middle + 1;
+    } else {
+      high = middle;
+    }
+  }
+  return low;
+}
+
+}  // namespace marble::lsm

@@ -1,0 +1,117 @@
+// The one implementation of SstReader; a header of its own so that Verify (sst_verify.cc) can
+// stand apart. Not for other folders.
+//
+// Lifetimes: everything here points into the two mappings, which live as long as the reader.
+// Buffers that leave (ReadBatch) hold the reader; those of `views_` do not, or the reader would
+// keep itself alive.
+#pragma once
+
+#include <arrow/record_batch.h>
+
+#include <atomic>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "lsm/sst/batch_layout.h"
+#include "lsm/sst/bloom_filter.h"
+#include "lsm/sst/idx_file.h"
+#include "lsm/sst/page_checksums.h"
+#include "lsm/sst/point_index.h"
+#include "lsm/sst/properties.h"
+#include "lsm/sst/sparse_keys.h"
+#include "lsm/sst/sst_reader.h"
+#include "lsm/sst/zone_map.h"
+
+namespace marble::lsm {
+
+class SstReaderImpl : public SstReader, public std::enable_shared_from_this<SstReaderImpl> {
+ public:
+  SstReaderImpl(const SstReaderOptions& options, const FileMeta& meta)
+      : options_(options), meta_(meta) {}
+  ~SstReaderImpl() override;
+  Status Init();
+
+  const FileMeta& meta() const override { return meta_; }
+  int64_t num_batches() const override { return static_cast<int64_t>(layouts_.size()); }
+  int64_t num_rows() const override { return starts_.back(); }
+  int64_t batch_start(int64_t batch) const override { return starts_[batch]; }
+  const BatchLayout& layout(int64_t batch) const override { return layouts_[batch]; }
+  const std::shared_ptr<io::MappedFile>& file() const override { return file_; }
+  Result<std::shared_ptr<arrow::RecordBatch>> ReadBatch(int64_t batch) const override;
+  int seq_column() const override { return seq_column_; }
+  int kind_column() const override { return kind_column_; }
+  int expires_column() const override { return expires_column_; }
+  bool MayContain(std::string_view key, uint64_t hash) const override {
+    return InBounds(key) && (!bloom_ || bloom_->MayContain(hash));
+  }
+  void Prefetch(uint64_t hash) const override {
+    if (bloom_) bloom_->Prefetch(hash);
+    if (points_) points_->Prefetch(hash);
+  }
+  Result<std::optional<RowLocation>> Find(std::string_view key,
+                                          uint64_t hash) const override;
+  Result<int64_t> LowerBound(std::string_view key) const override;
+  RowLocation Locate(int64_t row_number) const override;
+  Result<std::string_view> KeyAt(int64_t row_number, std::string* scratch) const override;
+  ZoneMap zone_map(int64_t batch, int column) const override;
+  Status Verify() const override;
+
+ private:
+  using BatchView = std::shared_ptr<arrow::RecordBatch>;
+  /// Where a key column's buffers stand in a layout.
+  struct KeyColumn {
+    enum class Shape { kBits, kFixed, kOffsets32, kOffsets64 } shape;
+    size_t first_buffer;
+    uint64_t width;  // bytes of a value or offset; 0 of kBits
+  };
+
+  Status InitArrow();
+  Status InitSections();
+  Status InitKeys(const arrow::Schema& file_schema);
+  void InitRegions();
+  Status CheckMeta() const;
+  Status Damaged(const std::string& what) const;
+
+  bool InBounds(std::string_view key) const {
+    return key.compare(properties_.min_key) >= 0 && key.compare(properties_.max_key) <= 0;
+  }
+  Result<std::string_view> VarValue(const BatchLayout& layout, const KeyColumn& column,
+                                    int64_t row) const;
+  Status TouchKey(const BatchLayout& layout, int64_t row) const;
+  Result<std::string_view> KeyOf(RowLocation at, std::string* scratch) const;
+  /// The batch without ownership, built once; for encoding keys.
+  const arrow::RecordBatch& View(int64_t batch) const;
+
+  Status VerifyBatches() const;
+  Status VerifyKeys() const;
+  Status VerifyZones(int64_t batch, const arrow::RecordBatch& rows) const;
+
+  const SstReaderOptions options_;
+  const FileMeta meta_;
+  std::shared_ptr<io::MappedFile> file_;
+  std::unique_ptr<IdxFile> idx_;
+  SstProperties properties_;
+  std::shared_ptr<arrow::Schema> file_schema_;
+  int seq_column_ = -1;
+  int kind_column_ = -1;
+  int expires_column_ = -1;
+
+  std::vector<BatchLayout> layouts_;
+  std::vector<int64_t> starts_;        // and the number of rows behind them
+  std::vector<uint32_t> batch_guess_;  // by row >> guess_shift_: a batch at or before the row's
+  int guess_shift_ = 0;
+  std::vector<BufferSpan> regions_;    // what ReadBatch verifies; together, the whole file
+
+  std::optional<PageVerifier> pages_;
+  std::optional<BloomFilter> bloom_;
+  std::optional<PointIndex> points_;
+  std::optional<SparseKeys> sparse_;
+  std::optional<ZoneMaps> zones_;
+  std::vector<KeyColumn> key_columns_;
+  bool raw_ = false;
+  mutable std::unique_ptr<std::atomic<const BatchView*>[]> views_;
+};
+
+}  // namespace marble::lsm

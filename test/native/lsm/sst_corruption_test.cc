@@ -1,0 +1,256 @@
+// Damaged SSTables: a flipped bit is found, and nothing that an .idx file may say makes the
+// reader reach outside of its files.
+#include "sst_test_util.h"
+
+#include <fstream>
+
+#include "base/coding.h"
+#include "base/crc32c.h"
+#include "io/file_util.h"
+
+namespace marble::lsm {
+namespace {
+
+/// A file with a composite key, every kind of section and several versions of keys.
+struct Sample {
+  TempDir dir;
+  SstWriterOptions options;
+  FileMeta meta;
+  std::vector<std::string> keys;
+  std::string arrow_bytes;
+  std::string idx_bytes;
+
+  explicit Sample(bool raw, int64_t rows = 3000) {
+    Random random(11);
+    options.dir = dir.path();
+    options.number = 1;
+    options.schema =
+        raw ? arrow::schema({arrow::field("key", arrow::binary(), false),
+                             arrow::field("value", arrow::binary(), false)})
+            : arrow::schema({arrow::field("sym", arrow::utf8()),
+                             arrow::field("v", arrow::list(arrow::utf8())),
+                             arrow::field("ts", arrow::int64()),
+                             arrow::field("px", arrow::float64())});
+    options.key_columns = raw ? std::vector<int>{0} : std::vector<int>{0, 2};
+    options.codec = Must(KeyCodec::Make(options.schema, options.key_columns));
+    options.batch_rows = 500;
+    Keyed sorted = SortByKey(RandomRows(options.schema, rows, &random), *options.codec);
+    keys = sorted.keys;
+    meta = WriteFile(options, *sorted.rows, &random);
+    arrow_bytes = Must(io::ReadFile(arrow_path()));
+    idx_bytes = Must(io::ReadFile(idx_path()));
+  }
+  std::string arrow_path() const { return dir.path() + "/000001.arrow"; }
+  std::string idx_path() const { return dir.path() + "/000001.idx"; }
+
+  void Replace(const std::string& path, const std::string& bytes) const {
+    std::filesystem::remove(path);
+    std::ofstream(path, std::ios::binary) << bytes;
+  }
+  Result<std::shared_ptr<SstReader>> Open(VerifyReads verify) const {
+    return SstReader::Open(ReaderOptions(options, verify), meta);
+  }
+};
+
+Status ReadEverything(const SstReader& reader) {
+  for (int64_t b = 0; b < reader.num_batches(); ++b) {
+    MARBLE_RETURN_NOT_OK(reader.ReadBatch(b).status());
+  }
+  return Status::OK();
+}
+
+TEST(SstCorruption, AFlippedByteAnywhereInTheArrowFileIsFoundByAFullRead) {
+  const Sample sample(false);
+  Random random(1);
+  const auto size = static_cast<int64_t>(sample.arrow_bytes.size());
+  for (int i = 0; i < 300; ++i) {
+    // The ends are always among the sample.
+    const int64_t at = i < 16 ? i : i < 32 ? size - (i - 15) : Below(&random, size);
+    SCOPED_TRACE(at);
+    std::string bytes = sample.arrow_bytes;
+    bytes[at] = static_cast<char>(bytes[at] ^ (1 << Below(&random, 8)));
+    sample.Replace(sample.arrow_path(), bytes);
+    for (const auto verify : {VerifyReads::kFirst, VerifyReads::kAlways}) {
+      const auto reader = sample.Open(verify);
+      const Status status =
+          reader.ok() ? ReadEverything(**reader) : reader.status();
+      ASSERT_EQ(CodeOf(status), ErrorCode::kCorruption);
+      EXPECT_NE(status.ToString().find("000001.arrow"), std::string::npos);
+      EXPECT_NE(status.ToString().find("offset " + std::to_string(at / 4096 * 4096)),
+                std::string::npos)
+          << status.ToString();
+      if (reader.ok()) {
+        EXPECT_EQ(CodeOf((*reader)->Verify()), ErrorCode::kCorruption);
+      }
+    }
+  }
+  sample.Replace(sample.arrow_path(), sample.arrow_bytes);
+  ASSERT_OK(Must(sample.Open(VerifyReads::kFirst))->Verify());
+}
+
+TEST(SstCorruption, FindNeverReturnsAKeyFromADamagedPage) {
+  for (const bool raw : {true, false}) {
+    const Sample sample(raw);
+    Random random(2);
+    for (int i = 0; i < 60; ++i) {
+      std::string bytes = sample.arrow_bytes;
+      const int64_t at = Below(&random, static_cast<int64_t>(bytes.size()));
+      bytes[at] = static_cast<char>(bytes[at] ^ 0x40);
+      sample.Replace(sample.arrow_path(), bytes);
+      const auto reader = sample.Open(VerifyReads::kFirst);
+      if (!reader.ok()) continue;  // the damage is at an end of the file
+      for (size_t k = 0; k < sample.keys.size(); k += 7) {
+        const auto found = (*reader)->Find(sample.keys[k], HashKey(sample.keys[k]));
+        if (!found.ok()) {
+          ASSERT_EQ(CodeOf(found.status()), ErrorCode::kCorruption);
+          continue;
+        }
+        ASSERT_TRUE(found->has_value());
+        ASSERT_EQ((*reader)->batch_start((**found).batch) + (**found).row,
+                  static_cast<int64_t>(k));
+      }
+    }
+  }
+}
+
+TEST(SstCorruption, AFlippedByteAnywhereInTheIdxFileIsFoundAtOpen) {
+  const Sample sample(false);
+  Random random(3);
+  const auto size = static_cast<int64_t>(sample.idx_bytes.size());
+  for (int i = 0; i < 1500; ++i) {
+    const int64_t at = i < 64 ? i : i < 400 ? size - (i - 63) : Below(&random, size);
+    SCOPED_TRACE(at);
+    std::string bytes = sample.idx_bytes;
+    bytes[at] = static_cast<char>(bytes[at] ^ (1 << Below(&random, 8)));
+    sample.Replace(sample.idx_path(), bytes);
+    const Status status = sample.Open(VerifyReads::kFirst).status();
+    ASSERT_FALSE(status.ok());
+    ASSERT_TRUE(CodeOf(status) == ErrorCode::kCorruption ||
+                CodeOf(status) == ErrorCode::kIncompatible)
+        << status.ToString();
+    EXPECT_NE(status.ToString().find("000001.idx"), std::string::npos);
+  }
+}
+
+TEST(SstCorruption, FilesCutOffOrSwappedAreRefusedAtOpen) {
+  const Sample sample(true);
+  for (const size_t keep : {size_t{0}, size_t{10}, sample.idx_bytes.size() - 1}) {
+    sample.Replace(sample.idx_path(), sample.idx_bytes.substr(0, keep));
+    EXPECT_EQ(CodeOf(sample.Open(VerifyReads::kNever).status()), ErrorCode::kCorruption);
+  }
+  sample.Replace(sample.idx_path(), sample.idx_bytes);
+  for (const size_t keep : {size_t{0}, size_t{10}, sample.arrow_bytes.size() - 1}) {
+    sample.Replace(sample.arrow_path(), sample.arrow_bytes.substr(0, keep));
+    EXPECT_EQ(CodeOf(sample.Open(VerifyReads::kNever).status()), ErrorCode::kCorruption);
+  }
+  std::filesystem::remove(sample.arrow_path());
+  EXPECT_FALSE(sample.Open(VerifyReads::kNever).ok());
+  sample.Replace(sample.arrow_path(), sample.arrow_bytes);
+  ASSERT_OK(sample.Open(VerifyReads::kFirst).status());
+
+  FileMeta other = sample.meta;
+  other.rows += 1;
+  EXPECT_EQ(CodeOf(SstReader::Open(ReaderOptions(sample.options), other).status()),
+            ErrorCode::kCorruption);
+  SstReaderOptions options = ReaderOptions(sample.options);
+  options.schema = arrow::schema({arrow::field("key", arrow::binary(), false),
+                                  arrow::field("value", arrow::int64(), false)});
+  EXPECT_EQ(CodeOf(SstReader::Open(options, sample.meta).status()),
+            ErrorCode::kIncompatible);
+}
+
+/// Offer the bytes as the file's .idx with checksums that fit, and use all that opens. The number
+/// of times that it did.
+int Exercise(const Sample& sample, std::string bytes, bool fix_directory) {
+  if (fix_directory && bytes.size() >= 96) {
+    // Footer: directory offset, count, version, zero, CRC, magic.
+    char* footer = bytes.data() + bytes.size() - 32;
+    const auto directory = LoadFixed<uint64_t>(footer);
+    if (directory <= bytes.size() - 32) {
+      StoreFixed<uint32_t>(footer + 20, MaskCrc(Crc32c(std::string_view(bytes).substr(
+                                            directory, bytes.size() - 12 - directory))));
+    }
+  }
+  sample.Replace(sample.idx_path(), bytes);
+  FileMeta meta = sample.meta;
+  meta.idx_bytes = bytes.size();
+  meta.idx_crc = Crc32c(bytes);
+  int used = 0;
+  for (const auto verify : {VerifyReads::kNever, VerifyReads::kFirst}) {
+    const auto opened = SstReader::Open(ReaderOptions(sample.options, verify), meta);
+    if (!opened.ok()) continue;
+    ++used;
+    const SstReader& reader = **opened;
+    std::string scratch;
+    for (size_t k = 0; k < sample.keys.size(); k += 97) {
+      const std::string& key = sample.keys[k];
+      const uint64_t hash = HashKey(key);
+      reader.Prefetch(hash);
+      (void)reader.Find(key, hash);
+      (void)reader.LowerBound(key);
+      const auto row = static_cast<int64_t>(k) % reader.num_rows();
+      (void)reader.KeyAt(row, &scratch);
+    }
+    for (int64_t b = 0; b < reader.num_batches(); ++b) {
+      for (int c = 0; c < sample.options.schema->num_fields(); ++c) reader.zone_map(b, c);
+      const auto batch = reader.ReadBatch(b);
+      if (batch.ok()) (void)(*batch)->ValidateFull();
+    }
+    (void)reader.Verify();
+  }
+  return used;
+}
+
+TEST(SstCorruption, NoIdxFileWithFittingChecksumsMakesTheReaderCrash) {
+  for (const bool raw : {true, false}) {
+    const Sample sample(raw, 1200);
+    Random random(raw ? 5 : 6);
+    const auto size = static_cast<int64_t>(sample.idx_bytes.size());
+    int used = 0;
+    for (int i = 0; i < 700; ++i) {
+      std::string bytes = sample.idx_bytes;
+      switch (i % 5) {
+        case 0:  // a few random bytes
+          for (int64_t n = 1 + Below(&random, 8); n > 0; --n) {
+            bytes[Below(&random, size)] = static_cast<char>(random());
+          }
+          break;
+        case 1: {  // a number somewhere becomes an extreme one
+          const uint64_t extremes[] = {0, 1, ~uint64_t{0}, ~uint64_t{0} >> 1,
+                                       uint64_t{1} << 63, bytes.size(), 0xffffffff};
+          const int64_t at = Below(&random, size - 8) & ~int64_t{7};
+          StoreFixed<uint64_t>(&bytes[at], extremes[Below(&random, 7)]);
+          break;
+        }
+        case 2: {  // the same in the head, where properties and layout are
+          const int64_t at = 64 + Below(&random, 1500);
+          bytes[at] = static_cast<char>(bytes[at] + 1 + Below(&random, 255));
+          break;
+        }
+        case 3: {  // in the directory
+          const int64_t at = size - 1 - Below(&random, 32 * 9);
+          bytes[at] = static_cast<char>(random());
+          break;
+        }
+        case 4: {  // a piece is copied over another
+          const int64_t n = 1 + Below(&random, 300);
+          const int64_t from = Below(&random, size - n);
+          const int64_t to = Below(&random, size - n);
+          bytes.replace(to, n, sample.idx_bytes, from, n);
+          break;
+        }
+      }
+      used += Exercise(sample, std::move(bytes), /*fix_directory=*/true);
+    }
+    for (int i = 0; i < 50; ++i) {
+      std::string garbage(Below(&random, 5000), '\0');
+      for (char& byte : garbage) byte = static_cast<char>(random());
+      Exercise(sample, std::move(garbage), i % 2 == 0);
+    }
+    EXPECT_GT(used, 400) << "most damage must get past the checks at open, or nothing is tried";
+    EXPECT_EQ(Exercise(sample, sample.idx_bytes, true), 2);
+  }
+}
+
+}  // namespace
+}  // namespace marble::lsm
