@@ -1,0 +1,126 @@
+#include "lsm/compaction/run_writer.h"
+
+#include <arrow/api.h>
+
+#include <algorithm>
+
+#include "base/limits.h"
+#include "io/file_util.h"
+
+namespace marble::lsm {
+namespace {
+constexpr int64_t kChunkRows = 16 * 1024;
+constexpr int64_t kChunkBytes = 8 << 20;
+}  // namespace
+
+bool VersionFilter::Keep(SequenceNumber sequence) {
+  const auto stripe = static_cast<size_t>(
+      std::lower_bound(snapshots_.begin(), snapshots_.end(), sequence) - snapshots_.begin());
+  if (stripe == last_stripe_) return false;
+  last_stripe_ = stripe;
+  return true;
+}
+
+RunWriter::RunWriter(std::shared_ptr<const TableInfo> info, RunWriterOptions options)
+    : info_(std::move(info)), options_(std::move(options)), collector_(info_) {}
+
+RunWriter::~RunWriter() {
+  if (finished_) return;
+  if (writer_ != nullptr) writer_->Abandon();
+  for (const FileMeta& file : files_) {
+    // What fails here is an orphan that the next open removes.
+    (void)io::RemoveFile(options_.dir + "/" + SstArrowName(file.number));
+    (void)io::RemoveFile(options_.dir + "/" + SstIdxName(file.number));
+  }
+}
+
+Status RunWriter::AddRows(const std::shared_ptr<arrow::RecordBatch>& batch, int64_t start,
+                          int64_t count, SequenceNumber sequence) {
+  collector_.AddRows(batch, start, count);
+  if (options_.write_seq) sequences_.insert(sequences_.end(), count, sequence);
+  if (options_.write_kind) kinds_.insert(kinds_.end(), count, 0);
+  return Status::OK();
+}
+
+Status RunWriter::AddBytes(std::string_view key, std::string_view value,
+                           SequenceNumber sequence) {
+  collector_.AddBytes(key, value);
+  if (options_.write_seq) sequences_.push_back(sequence);
+  if (options_.write_kind) kinds_.push_back(0);
+  return Status::OK();
+}
+
+Status RunWriter::AddTombstone(std::string_view key, SequenceNumber sequence) {
+  if (!options_.write_kind) {
+    return MakeError(ErrorCode::kInternal, "a tombstone for a file without kinds");
+  }
+  collector_.AddTombstone(key);
+  if (options_.write_seq) sequences_.push_back(sequence);
+  kinds_.push_back(static_cast<uint8_t>(RowKind::kDelete));
+  return Status::OK();
+}
+
+Status RunWriter::EndOfKey() {
+  if (collector_.rows() < kChunkRows && collector_.bytes() < kChunkBytes) {
+    return Status::OK();
+  }
+  MARBLE_RETURN_NOT_OK(WriteChunk());
+  if (writer_->EstimatedBytes() >= limits::kMaxSstBytes) MARBLE_RETURN_NOT_OK(FinishFile());
+  return options_.between_chunks ? options_.between_chunks() : Status::OK();
+}
+
+Status RunWriter::WriteChunk() {
+  if (collector_.empty()) return Status::OK();
+  const TableDescriptor& table = info_->descriptor;
+  if (writer_ == nullptr) {
+    SstWriterOptions options;
+    options.dir = options_.dir;
+    options.number = options_.next_number();
+    options.table = table.id;
+    options.level = options_.level;
+    options.schema = table.schema;
+    options.codec = info_->codec;
+    options.key_columns = table.key_columns;
+    options.batch_rows = table.options.batch_rows;
+    options.batch_bytes = table.options.batch_bytes;
+    if (options.batch_rows == 0) options.batch_rows = limits::kTableBatchRows;
+    if (options.batch_bytes == 0) {
+      options.batch_bytes =
+          table.is_state_family ? limits::kStateBatchBytes : limits::kTableBatchBytes;
+    }
+    options.bloom_bits_per_key = table.options.bloom_bits_per_key;
+    options.point_index = table.options.point_index;
+    options.zone_maps = table.options.zone_maps;
+    options.write_seq = options_.write_seq;
+    options.write_kind = options_.write_kind;
+    MARBLE_ASSIGN_OR_RETURN(writer_, SstWriter::Create(options));
+  }
+  MARBLE_ASSIGN_OR_RETURN(const auto batches, collector_.Finish());
+  int64_t done = 0;
+  for (const auto& batch : batches) {
+    MARBLE_RETURN_NOT_OK(
+        writer_->Append(*batch, options_.write_seq ? sequences_.data() + done : nullptr,
+                        options_.write_kind ? kinds_.data() + done : nullptr, nullptr));
+    done += batch->num_rows();
+  }
+  sequences_.clear();
+  kinds_.clear();
+  return Status::OK();
+}
+
+Status RunWriter::FinishFile() {
+  MARBLE_ASSIGN_OR_RETURN(FileMeta meta,
+                          writer_->Finish(options_.min_sequence, options_.max_sequence));
+  files_.push_back(std::move(meta));
+  writer_.reset();
+  return Status::OK();
+}
+
+Result<std::vector<FileMeta>> RunWriter::Finish() {
+  MARBLE_RETURN_NOT_OK(WriteChunk());
+  if (writer_ != nullptr) MARBLE_RETURN_NOT_OK(FinishFile());
+  finished_ = true;
+  return files_;
+}
+
+}  // namespace marble::lsm

@@ -1,0 +1,241 @@
+#include "lsm/db_impl.h"
+
+#include <arrow/api.h>
+
+#include "lsm/read/point_reader.h"
+#include "lsm/read/scan_iterator.h"
+
+namespace marble::lsm {
+
+const TableDescriptor& DescriptorOf(const TableHandle& table) {
+  return table->info().descriptor;
+}
+const std::shared_ptr<const KeyCodec>& CodecOf(const TableHandle& table) {
+  return table->info().codec;
+}
+
+Status DbImpl::CheckOpen() const {
+  if (!closed_.load(std::memory_order_acquire)) return Status::OK();
+  return MakeError(ErrorCode::kClosed, "database " + path_ + " is closed");
+}
+
+Status DbImpl::CheckTable(const TableHandle& table) const {
+  MARBLE_RETURN_NOT_OK(CheckOpen());
+  if (table->owner() != this) {
+    return MakeError(ErrorCode::kInvalidArgument,
+                     "table '" + table->info().name() + "' belongs to another database");
+  }
+  if (table->dropped()) {
+    return MakeError(ErrorCode::kTableNotFound,
+                     "table '" + table->info().name() + "' has been dropped");
+  }
+  return Status::OK();
+}
+
+// --- Catalog --------------------------------------------------------------------------------
+
+Result<TableHandle> DbImpl::CreateTable(TableDescriptor descriptor, bool if_not_exists) {
+  MARBLE_RETURN_NOT_OK(CheckOpen());
+  MARBLE_RETURN_NOT_OK(CheckWritable());
+  // Validate before taking an id.
+  MARBLE_RETURN_NOT_OK(TableInfo::Make(descriptor).status());
+  std::lock_guard manifest_lock(manifest_mutex_);
+  {
+    std::lock_guard lock(mutex_);
+    const auto it = tables_by_name_.find(descriptor.name);
+    if (it != tables_by_name_.end()) {
+      if (!if_not_exists) {
+        return MakeError(ErrorCode::kTableExists,
+                         "table '" + descriptor.name + "' exists already");
+      }
+      const std::string difference =
+          DescribeDifference(it->second->info().descriptor, descriptor);
+      if (difference.empty()) return it->second;
+      return MakeError(ErrorCode::kIncompatible, "table '" + descriptor.name +
+                                                     "' exists and differs: " + difference +
+                                                     "; drop it or use another name");
+    }
+  }
+  descriptor.id = manifest_->state().next_table_id;
+  MARBLE_ASSIGN_OR_RETURN(auto info, TableInfo::Make(std::move(descriptor)));
+  VersionEdit edit;
+  edit.created_tables.push_back(info->descriptor);
+  edit.next_table_id = info->id() + 1;
+  const Status logged = manifest_->Append(edit);
+  if (!logged.ok()) {
+    SetBackgroundError(logged);
+    return logged;
+  }
+  auto table = std::make_shared<TableState>(std::move(info), this);
+  std::lock_guard lock(mutex_);
+  tables_[table->id()] = table;
+  tables_by_name_[table->info().name()] = table;
+  return table;
+}
+
+Result<TableHandle> DbImpl::GetTable(const std::string& name) const {
+  MARBLE_RETURN_NOT_OK(CheckOpen());
+  std::lock_guard lock(mutex_);
+  const auto it = tables_by_name_.find(name);
+  if (it == tables_by_name_.end()) {
+    return MakeError(ErrorCode::kTableNotFound, "there is no table '" + name + "'");
+  }
+  return it->second;
+}
+
+Status DbImpl::DropTable(const std::string& name, bool if_exists) {
+  MARBLE_RETURN_NOT_OK(CheckOpen());
+  MARBLE_RETURN_NOT_OK(CheckWritable());
+  std::lock_guard manifest_lock(manifest_mutex_);
+  TableHandle table;
+  {
+    std::lock_guard lock(mutex_);
+    const auto it = tables_by_name_.find(name);
+    if (it == tables_by_name_.end()) {
+      if (if_exists) return Status::OK();
+      return MakeError(ErrorCode::kTableNotFound, "there is no table '" + name + "'");
+    }
+    table = it->second;
+  }
+  VersionEdit edit;
+  edit.dropped_tables.push_back(table->id());
+  const Status logged = manifest_->Append(edit);
+  if (!logged.ok()) {
+    SetBackgroundError(logged);
+    return logged;
+  }
+  std::lock_guard lock(mutex_);
+  table->MarkDropped();
+  tables_.erase(table->id());
+  tables_by_name_.erase(name);
+  const auto version = table->super_version();
+  for (const auto& file : version->files->level0) file->obsolete.store(true);
+  for (const auto& file : version->files->run) file->obsolete.store(true);
+  auto empty = std::make_shared<SuperVersion>();
+  empty->files = std::make_shared<TableVersion>();
+  table->InstallSuperVersion(std::move(empty));
+  return Status::OK();
+}
+
+std::vector<TableDescriptor> DbImpl::ListTables() const {
+  std::lock_guard lock(mutex_);
+  std::vector<TableDescriptor> out;
+  for (const auto& [name, table] : tables_by_name_) out.push_back(table->info().descriptor);
+  return out;
+}
+
+// --- Reads ------------------------------------------------------------------------------------
+
+Result<std::optional<PinnedValue>> DbImpl::Get(const TableHandle& state, std::string_view key,
+                                               const ReadOptions& options) {
+  MARBLE_RETURN_NOT_OK(CheckTable(state));
+  if (!state->info().descriptor.is_state_family) {
+    return MakeError(ErrorCode::kInvalidArgument, "table '" + state->info().name() +
+                                                      "' is not a state family: use GetRow");
+  }
+  DbCounters::Add(counters_->gets);
+  // First the version, then the sequence: all that the sequence sees is in the version or was
+  // written meanwhile.
+  SuperVersionRef version = state->super_version();
+  const SequenceNumber sequence = ReadSequence(options);
+  MARBLE_ASSIGN_OR_RETURN(FoundRow row, FindRow(*version, key, sequence, counters_.get()));
+  if (!row.found()) return std::optional<PinnedValue>();
+  PinnedValue value;
+  if (row.version != nullptr && row.version->kind() == VersionKind::kBytes) {
+    value.bytes = row.version->bytes();
+  } else {
+    const bool in_memtable = row.version != nullptr;
+    const auto& batch = in_memtable ? row.version->batch().batch : row.batch;
+    // The array's data directly: boxing a column takes a lock.
+    const arrow::ArrayData& values = *batch->column_data(1);
+    const int32_t* offsets =
+        values.GetValues<int32_t>(1) + (in_memtable ? row.version->row() : row.row);
+    const auto size = static_cast<size_t>(offsets[1] - offsets[0]);
+    if (size > 0) {
+      value.bytes = {reinterpret_cast<const char*>(values.buffers[2]->data()) + offsets[0],
+                     size};
+    }
+  }
+  value.owner = std::move(version);  // memtables and mapped files
+  return std::optional<PinnedValue>(std::move(value));
+}
+
+Result<std::optional<RowRef>> DbImpl::GetRow(const TableHandle& table, std::string_view key,
+                                             const ReadOptions& options) {
+  MARBLE_RETURN_NOT_OK(CheckTable(table));
+  if (!table->info().keyed()) {
+    return MakeError(ErrorCode::kInvalidArgument,
+                     "table '" + table->info().name() + "' has no primary key: scan it");
+  }
+  DbCounters::Add(counters_->gets);
+  const SuperVersionRef version = table->super_version();
+  const SequenceNumber sequence = ReadSequence(options);
+  MARBLE_ASSIGN_OR_RETURN(FoundRow row, FindRow(*version, key, sequence, counters_.get()));
+  if (!row.found()) return std::optional<RowRef>();
+  if (row.version == nullptr) return std::optional<RowRef>({std::move(row.batch), row.row});
+  if (row.version->kind() == VersionKind::kRow) {
+    return std::optional<RowRef>({row.version->batch().batch, row.version->row()});
+  }
+  RowCollector collector(table->info_ref());
+  collector.AddBytes(key, row.version->bytes());
+  MARBLE_ASSIGN_OR_RETURN(auto batches, collector.Finish());
+  return std::optional<RowRef>({std::move(batches[0]), 0});
+}
+
+Result<std::unique_ptr<Iterator>> DbImpl::NewIterator(const TableHandle& table,
+                                                      const ScanOptions& options) {
+  MARBLE_RETURN_NOT_OK(CheckTable(table));
+  SuperVersionRef version = table->super_version();
+  const SequenceNumber sequence = ReadSequence(options.read);
+  return NewScanIterator(table, std::move(version), sequence, options, counters_);
+}
+
+SnapshotRef DbImpl::GetSnapshot() {
+  return snapshots_->Take([this] { return last_sequence(); });
+}
+
+// --- Metrics ----------------------------------------------------------------------------------
+
+DbMetrics DbImpl::metrics() const {
+  DbMetrics m;
+  m.last_sequence = last_sequence();
+  m.flushes = counters_->flushes.load();
+  m.compactions = counters_->compactions.load();
+  m.stalls = counters_->stalls.load();
+  m.gets = counters_->gets.load();
+  m.bloom_negatives = counters_->bloom_negatives.load();
+  m.clean_batches = counters_->clean_batches.load();
+  m.merged_batches = counters_->merged_batches.load();
+  std::lock_guard lock(mutex_);
+  for (const auto& generation : sealed_) m.log_bytes += generation->log_bytes;
+  if (active_ != nullptr) m.log_bytes += active_->log_bytes;
+  for (const auto& [name, table] : tables_by_name_) {
+    TableMetrics t;
+    t.name = name;
+    const SuperVersionRef version = table->super_version();
+    for (const auto& memtable : version->memtables) {
+      t.memtable_rows += memtable->num_rows();
+      m.memtable_bytes += memtable->memory_usage();
+    }
+    const auto add = [&t](const SstFileRef& file) {
+      ++t.sst_files;
+      t.sst_rows += file->meta.rows;
+      t.sst_bytes += file->meta.arrow_bytes + file->meta.idx_bytes;
+    };
+    for (const auto& file : version->files->level0) add(file);
+    for (const auto& file : version->files->run) add(file);
+    m.tables.push_back(std::move(t));
+  }
+  return m;
+}
+
+bool DbImpl::writable() const {
+  return !closed_.load() && !failed_.load() &&
+         num_sealed_.load() < std::max(1, options_.max_immutable_generations - 1);
+}
+
+void DbImpl::Emit(DbEvent event) const {
+  if (options_.listener) options_.listener(event);
+}
+
+}  // namespace marble::lsm

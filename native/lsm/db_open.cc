@@ -1,0 +1,275 @@
+// Opening, recovering and closing a database. The order of steps is in README.md.
+#include <arrow/api.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdlib>
+#include <filesystem>
+#include <random>
+#include <set>
+#include <thread>
+
+#include "lsm/db_impl.h"
+
+namespace marble::lsm {
+namespace {
+
+constexpr char kMemoryPath[] = ":memory:";
+constexpr char kMemoryPrefix[] = "marbledb-mem-";
+
+/// Random, so that log segments of two databases cannot be mixed up.
+std::string NewDatabaseId() {
+  std::random_device random;
+  std::string id;
+  while (id.size() < 16) {
+    const uint32_t word = random();
+    id.append(reinterpret_cast<const char*>(&word), sizeof word);
+  }
+  return id;
+}
+
+/// Where databases in memory keep their files: a memory file system with room, else temp.
+std::string MemoryRoot() {
+  struct statvfs fs;
+  constexpr uint64_t kEnough = 1ull << 30;
+  if (::statvfs("/dev/shm", &fs) == 0 && ::access("/dev/shm", W_OK) == 0 &&
+      static_cast<uint64_t>(fs.f_bavail) * fs.f_frsize >= kEnough) {
+    return "/dev/shm";
+  }
+  const char* temp = std::getenv("TMPDIR");
+  return temp != nullptr && *temp != 0 ? temp : "/tmp";
+}
+
+/// A fresh private directory. Those of processes that were killed are removed first.
+Result<std::string> NewMemoryDirectory() {
+  static std::atomic<uint64_t> counter{0};
+  const std::string root = MemoryRoot();
+  std::error_code ignored;
+  for (const auto& entry : std::filesystem::directory_iterator(root, ignored)) {
+    const std::string name = entry.path().filename().string();
+    if (!name.starts_with(kMemoryPrefix)) continue;
+    const long pid = std::strtol(name.c_str() + sizeof(kMemoryPrefix) - 1, nullptr, 10);
+    if (pid > 0 && ::kill(static_cast<pid_t>(pid), 0) != 0 && errno == ESRCH) {
+      std::filesystem::remove_all(entry.path(), ignored);
+    }
+  }
+  const std::string dir = root + "/" + kMemoryPrefix + std::to_string(::getpid()) + "-" +
+                          std::to_string(counter.fetch_add(1));
+  MARBLE_RETURN_NOT_OK(io::CreateDirs(dir));
+  return dir;
+}
+
+}  // namespace
+
+DbImpl::DbImpl(std::string path, std::string dir, DbOptions options)
+    : path_(std::move(path)),
+      dir_(std::move(dir)),
+      in_memory_(path_ == kMemoryPath),
+      options_(std::move(options)),
+      apply_([this](const PublishedRecord& record) { return Apply(record); }) {}
+
+Result<std::shared_ptr<DB>> DbImpl::Open(const std::string& path, const DbOptions& options) {
+  if (path.empty()) return MakeError(ErrorCode::kInvalidArgument, "a database needs a path");
+  std::string dir = path;
+  if (path == kMemoryPath) {
+    MARBLE_ASSIGN_OR_RETURN(dir, NewMemoryDirectory());
+  } else {
+    MARBLE_ASSIGN_OR_RETURN(const bool exists, io::FileExists(path));
+    if (!exists && !options.create_if_missing) {
+      return MakeError(ErrorCode::kNotFound, "there is no database at " + path +
+                                                 " and create_if_missing is off");
+    }
+    MARBLE_RETURN_NOT_OK(io::CreateDirs(path));
+  }
+  std::shared_ptr<DbImpl> db(new DbImpl(path, std::move(dir), options));
+  const Status started = db->Start();
+  if (!started.ok()) {
+    (void)db->Close();
+    return started;
+  }
+  return std::shared_ptr<DB>(std::move(db));
+}
+
+Status DbImpl::Start() {
+  MARBLE_ASSIGN_OR_RETURN(lock_, io::FileLock::Acquire(dir_ + "/LOCK"));
+  MARBLE_ASSIGN_OR_RETURN(auto loaded, ManifestLog::Load(dir_));
+  ManifestState state;
+  uint64_t manifest_number = 0;
+  bool torn = false;
+  if (loaded) {
+    state = std::move(loaded->state);
+    manifest_number = loaded->manifest_number;
+    torn = loaded->torn_tail;
+    if (!options_.id.empty() && options_.id != state.integration_id) {
+      return MakeError(ErrorCode::kIncompatible,
+                       "database " + path_ + " has id '" + state.integration_id +
+                           "', not '" + options_.id + "'");
+    }
+    options_.id = state.integration_id;
+  } else {
+    if (!options_.create_if_missing) {
+      return MakeError(ErrorCode::kNotFound, "there is no database at " + path_ +
+                                                 " and create_if_missing is off");
+    }
+    // Data without CURRENT is a damaged database, not a new one.
+    MARBLE_ASSIGN_OR_RETURN(const auto names, io::ListDir(dir_));
+    for (const std::string& name : names) {
+      uint64_t number;
+      if (ParseNumberedName(name, "", ".arrow", &number) ||
+          ParseNumberedName(name, "", ".log", &number)) {
+        return MakeError(ErrorCode::kCorruption, "database " + path_ + " has " + name +
+                                                     " but no CURRENT file; restore a backup");
+      }
+    }
+    state.database_id = NewDatabaseId();
+    state.integration_id = options_.id;
+  }
+  MARBLE_RETURN_NOT_OK(LoadTables(state));
+  MARBLE_RETURN_NOT_OK(Recover(std::move(state), manifest_number, torn));
+  background_ = std::thread([this] { BackgroundLoop(); });
+  return Status::OK();
+}
+
+Status DbImpl::LoadTables(const ManifestState& state) {
+  std::map<TableId, std::vector<FileMeta>> files;
+  for (const auto& [number, meta] : state.files) files[meta.table].push_back(meta);
+  for (const auto& [id, descriptor] : state.tables) {
+    MARBLE_ASSIGN_OR_RETURN(auto info, TableInfo::Make(descriptor));
+    auto table = std::make_shared<TableState>(std::move(info), this);
+    MARBLE_ASSIGN_OR_RETURN(auto opened, OpenFiles(table->info(), files[id]));
+    auto version = std::make_shared<SuperVersion>();
+    version->files = MakeTableVersion(std::move(opened));
+    table->InstallSuperVersion(std::move(version));
+    tables_[id] = table;
+    tables_by_name_[descriptor.name] = table;
+  }
+  return Status::OK();
+}
+
+Status DbImpl::Recover(ManifestState state, uint64_t manifest_number, bool torn_manifest) {
+  const auto start = std::chrono::steady_clock::now();
+  next_file_.store(state.next_file_number);
+  RecoveryOptions recovery;
+  recovery.dir = dir_;
+  recovery.database_id = state.database_id;
+  recovery.boot_id = io::BootId();
+  recovery.first_segment = state.log_first_segment;
+  recovery.fixed_ends = state.fixed_ends;
+  recovery.truncate_corruption = options_.recovery == Recovery::kTruncate;
+  MARBLE_ASSIGN_OR_RETURN(const RecoveryResult result, RecoverLog(recovery, apply_));
+
+  // What was read now ends where it was found to end, whatever a later crash leaves.
+  uint64_t last_segment = state.log_first_segment - 1;
+  for (const FixedEnd& end : result.ends) {
+    last_segment = std::max(last_segment, end.segment_id);
+  }
+  const uint64_t new_segment = last_segment + 1;
+  const LogPosition position = std::max(state.log_position, result.end);
+  const SequenceNumber last = std::max(state.last_sequence, result.last_sequence);
+  visible_sequence_.store(last);
+  if (active_ != nullptr) {
+    active_->last_segment = last_segment;
+    active_->log_paths.clear();
+    for (const FixedEnd& end : result.ends) {
+      active_->log_paths.push_back(dir_ + "/" + LogName(end.segment_id));
+    }
+    state.fixed_ends = result.ends;
+  } else {
+    state.log_first_segment = new_segment;
+    state.log_position = position;
+    state.last_sequence = last;
+    state.fixed_ends.clear();
+  }
+  MARBLE_ASSIGN_OR_RETURN(manifest_,
+                          ManifestLog::Create(dir_, manifest_number + 1, std::move(state)));
+  MARBLE_RETURN_NOT_OK(RemoveOrphans(manifest_->state(), manifest_->number()));
+
+  LogOptions log;
+  log.dir = dir_;
+  log.segment_bytes = options_.log_segment_bytes;
+  log.boot_id = recovery.boot_id;
+  log.database_id = recovery.database_id;
+  MARBLE_ASSIGN_OR_RETURN(log_, LogWriter::Open(log, new_segment, position, last + 1));
+  Seal();  // what was recovered is flushed first
+
+  if (torn_manifest || !result.truncation_reason.empty() || result.records > 0) {
+    DbEvent event{DbEvent::Kind::kRecovery,
+                  "replayed " + std::to_string(result.records) + " write batches"};
+    if (!result.truncation_reason.empty()) {
+      event.message += "; cut " + std::to_string(result.truncated_bytes) + " bytes: " +
+                       result.truncation_reason;
+    }
+    if (torn_manifest) event.message += "; the last manifest edit was cut off";
+    event.bytes = result.truncated_bytes;
+    event.rows = result.records;
+    event.micros = std::chrono::duration_cast<std::chrono::microseconds>(
+                       std::chrono::steady_clock::now() - start)
+                       .count();
+    Emit(std::move(event));
+  }
+  return Status::OK();
+}
+
+Status DbImpl::RemoveOrphans(const ManifestState& state, uint64_t manifest_number) {
+  std::set<uint64_t> segments;
+  for (const FixedEnd& end : state.fixed_ends) segments.insert(end.segment_id);
+  MARBLE_ASSIGN_OR_RETURN(const auto names, io::ListDir(dir_));
+  for (const std::string& name : names) {
+    uint64_t number;
+    bool orphan = false;
+    if (ParseNumberedName(name, "", ".arrow", &number) ||
+        ParseNumberedName(name, "", ".idx", &number)) {
+      orphan = !state.files.contains(number);
+    } else if (ParseNumberedName(name, "", ".log", &number)) {
+      orphan = !segments.contains(number);
+    } else if (ParseNumberedName(name, "MANIFEST-", "", &number)) {
+      orphan = number != manifest_number;
+    }
+    if (orphan) MARBLE_RETURN_NOT_OK(io::RemoveFile(dir_ + "/" + name));
+  }
+  return Status::OK();
+}
+
+DbImpl::~DbImpl() { (void)Close(); }
+
+Status DbImpl::Close() {
+  if (closed_.exchange(true)) return Status::OK();
+  while (calls_.load() > 0) std::this_thread::sleep_for(std::chrono::microseconds(100));
+  {
+    std::lock_guard lock(mutex_);
+    stopping_ = true;
+    work_cv_.notify_all();
+  }
+  if (background_.joinable()) background_.join();
+  Status status;
+  if (log_ != nullptr) status = log_->Close();
+  {
+    // Memory goes now, except what iterators and values still refer to.
+    std::lock_guard lock(mutex_);
+    for (const auto& [id, table] : tables_) {
+      auto empty = std::make_shared<SuperVersion>();
+      empty->files = std::make_shared<TableVersion>();
+      table->InstallSuperVersion(std::move(empty));
+    }
+    active_.reset();
+    sealed_.clear();
+    tables_.clear();
+    tables_by_name_.clear();
+  }
+  log_.reset();
+  manifest_.reset();
+  lock_.reset();
+  if (in_memory_) RemoveMemoryDirectory();
+  return status;
+}
+
+void DbImpl::RemoveMemoryDirectory() {
+  std::error_code ignored;
+  std::filesystem::remove_all(dir_, ignored);
+}
+
+}  // namespace marble::lsm

@@ -1,0 +1,85 @@
+// DB::Open and the process's registry of shared databases, by device and inode of the directory:
+// two spellings of one path find one database.
+#include <arrow/api.h>
+#include <sys/stat.h>
+
+#include <cerrno>
+#include <map>
+#include <mutex>
+
+#include "lsm/db_impl.h"
+
+namespace marble::lsm {
+namespace {
+
+struct Registered {
+  std::weak_ptr<DB> db;
+  DbOptions options;
+};
+
+struct Registry {
+  std::mutex mutex;
+  std::map<std::pair<dev_t, ino_t>, Registered> entries;
+};
+
+Registry& TheRegistry() {
+  static auto* registry = new Registry;  // outlives every static destructor
+  return *registry;
+}
+
+std::string Conflicts(const DbOptions& a, const DbOptions& b) {
+  std::string names;
+  const auto check = [&names](bool same, const char* name) {
+    if (same) return;
+    if (!names.empty()) names += ", ";
+    names += name;
+  };
+  check(b.id.empty() || a.id == b.id, "id");
+  check(a.durability == b.durability, "durability");
+  check(a.verify_reads == b.verify_reads, "verify_reads");
+  check(a.log_segment_bytes == b.log_segment_bytes, "log_segment_bytes");
+  check(a.max_immutable_generations == b.max_immutable_generations,
+        "max_immutable_generations");
+  check(a.max_block_ms == b.max_block_ms, "max_block_ms");
+  check(a.compaction_trigger == b.compaction_trigger, "compaction_trigger");
+  return names;
+}
+
+}  // namespace
+
+Result<std::shared_ptr<DB>> DB::Open(const std::string& path, const DbOptions& options) {
+  return DbImpl::Open(path, options);
+}
+
+Result<std::shared_ptr<DB>> DB::OpenShared(const std::string& path,
+                                           const DbOptions& options) {
+  // A database in memory has no path that a second caller could mean.
+  if (path == ":memory:") return Open(path, options);
+  Registry& registry = TheRegistry();
+  std::lock_guard lock(registry.mutex);
+  struct stat st;
+  const auto key = [&] { return std::make_pair(st.st_dev, st.st_ino); };
+  if (::stat(path.c_str(), &st) == 0) {
+    const auto it = registry.entries.find(key());
+    if (it != registry.entries.end()) {
+      std::shared_ptr<DB> db = it->second.db.lock();
+      // A closed one stays in the hands of those who have it; the path is free again.
+      if (db != nullptr && CodeOf(db->GetTable("").status()) != ErrorCode::kClosed) {
+        const std::string conflicts = Conflicts(it->second.options, options);
+        if (conflicts.empty()) return db;
+        return MakeError(ErrorCode::kIncompatible,
+                         "database " + path +
+                             " is open in this process with other options: " + conflicts);
+      }
+      registry.entries.erase(it);
+    }
+  }
+  MARBLE_ASSIGN_OR_RETURN(auto db, Open(path, options));
+  if (::stat(path.c_str(), &st) != 0) return IoError("stat", path, errno);
+  DbOptions effective = options;
+  effective.id = db->id();
+  registry.entries[key()] = {db, effective};
+  return db;
+}
+
+}  // namespace marble::lsm

@@ -1,0 +1,49 @@
+// Bump allocation for what lives as long as a memtable. One thread allocates; memory_usage may
+// be read by any.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+namespace marble::lsm {
+
+class Arena {
+ public:
+  /// 8-byte aligned memory, not initialised.
+  void* Allocate(size_t bytes) {
+    bytes = (bytes + 7) & ~size_t{7};
+    if (bytes > left_) return AllocateChunk(bytes);
+    uint8_t* result = at_;
+    at_ += bytes;
+    left_ -= bytes;
+    return result;
+  }
+  size_t memory_usage() const { return usage_.load(std::memory_order_relaxed); }
+
+ private:
+  void* AllocateChunk(size_t bytes) {
+    if (bytes > kMaxChunk / 4) return NewChunk(bytes);  // the current chunk goes on
+    next_chunk_ = next_chunk_ < kMaxChunk ? next_chunk_ * 2 : kMaxChunk;
+    const size_t size = next_chunk_ > bytes ? next_chunk_ : bytes;
+    at_ = NewChunk(size) + bytes;
+    left_ = size - bytes;
+    return at_ - bytes;
+  }
+  uint8_t* NewChunk(size_t bytes) {
+    chunks_.push_back(std::make_unique_for_overwrite<uint8_t[]>(bytes));
+    usage_.fetch_add(bytes, std::memory_order_relaxed);
+    return chunks_.back().get();
+  }
+
+  static constexpr size_t kMaxChunk = 1 << 20;
+  size_t next_chunk_ = 2048;
+  uint8_t* at_ = nullptr;
+  size_t left_ = 0;
+  std::vector<std::unique_ptr<uint8_t[]>> chunks_;
+  std::atomic<size_t> usage_{0};
+};
+
+}  // namespace marble::lsm

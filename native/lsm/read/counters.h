@@ -1,0 +1,23 @@
+// Counters of a database, relaxed atomics: any thread.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+namespace marble::lsm {
+
+struct DbCounters {
+  std::atomic<uint64_t> flushes{0};
+  std::atomic<uint64_t> compactions{0};
+  std::atomic<uint64_t> stalls{0};
+  std::atomic<uint64_t> gets{0};
+  std::atomic<uint64_t> bloom_negatives{0};
+  std::atomic<uint64_t> clean_batches{0};
+  std::atomic<uint64_t> merged_batches{0};
+
+  static void Add(std::atomic<uint64_t>& counter, uint64_t n = 1) {
+    counter.fetch_add(n, std::memory_order_relaxed);
+  }
+};
+
+}  // namespace marble::lsm

@@ -1,0 +1,349 @@
+#include "lsm/read/scan_iterator.h"
+
+#include <arrow/api.h>
+
+#include <algorithm>
+
+#include "lsm/read/run_cursor.h"
+
+namespace marble::lsm {
+namespace {
+
+/// Rows from which a stretch of a file is worth a batch of its own among gathered ones.
+constexpr int64_t kSliceRows = 1024;
+/// Consecutive rows of one run after which a stretch is looked for (a binary search).
+constexpr int kStreak = 8;
+/// Bytes of variable length in a gathered batch.
+constexpr int64_t kGatherBytes = limits::kTableBatchBytes;
+
+/// What both kinds of scan share: limit, counters, the collector of gathered rows.
+class ScanBase : public Iterator {
+ public:
+  ScanBase(TableHandle table, SuperVersionRef version, SequenceNumber sequence,
+           const ScanOptions& options, std::shared_ptr<DbCounters> counters)
+      : table_(std::move(table)),
+        info_(table_->info()),
+        version_(std::move(version)),
+        sequence_(sequence),
+        options_(options),
+        batch_rows_(options.batch_rows > 0 ? options.batch_rows : limits::kTableBatchRows),
+        left_(options.limit < 0 ? INT64_MAX : options.limit),
+        counters_(std::move(counters)),
+        collector_(table_->info_ref()) {}
+
+ protected:
+  /// A slice of a file's batch, unmerged.
+  ScanBatch FileSlice(const SstFile& file, const arrow::RecordBatch& batch, int64_t index,
+                      int64_t start, int64_t count) {
+    ScanBatch out;
+    out.batch = SliceOfTable(info_, batch, start, count);
+    out.sst = file.reader;
+    out.sst_batch = index;
+    out.first_row = start;
+    left_ -= count;
+    DbCounters::Add(counters_->clean_batches);
+    return out;
+  }
+  bool CollectorFull() const {
+    return collector_.rows() >= batch_rows_ || collector_.bytes() >= kGatherBytes;
+  }
+  /// What was gathered; a null batch when there is nothing.
+  Result<ScanBatch> Gathered() {
+    if (ready_.empty() && !collector_.empty()) {
+      MARBLE_ASSIGN_OR_RETURN(ready_, collector_.Finish());
+      std::reverse(ready_.begin(), ready_.end());
+    }
+    ScanBatch out;
+    if (ready_.empty()) return out;
+    out.batch = std::move(ready_.back());
+    ready_.pop_back();
+    DbCounters::Add(counters_->merged_batches);
+    return out;
+  }
+
+  const TableHandle table_;
+  const TableInfo& info_;
+  const SuperVersionRef version_;
+  const SequenceNumber sequence_;
+  const ScanOptions options_;  // its snapshot stays registered
+  const int64_t batch_rows_;
+  int64_t left_;
+  const std::shared_ptr<DbCounters> counters_;
+  RowCollector collector_;
+  std::vector<std::shared_ptr<arrow::RecordBatch>> ready_;  // reversed
+};
+
+class KeyedScan : public ScanBase {
+ public:
+  using ScanBase::ScanBase;
+
+  Status Open() {
+    for (const auto& memtable : version_->memtables) {
+      memtable->Prepare(/*ordered=*/true);
+      for (const RangeTombstone* t = memtable->range_tombstones(); t != nullptr; t = t->next) {
+        if (t->sequence <= sequence_) tombstones_.push_back({cursors_.size(), t});
+      }
+      cursors_.push_back(NewMemtableCursor(memtable, sequence_));
+    }
+    const auto add_file = [&](const SstFileRef& file) {
+      const auto& range = options_.range;
+      if (!range.upper.empty() && file->meta.min_key >= range.upper) return;
+      if (!range.lower.empty() && file->meta.max_key < range.lower) return;
+      cursors_.push_back(NewSstCursor(file, table_->info_ref(), sequence_));
+    };
+    for (const auto& file : version_->files->level0) add_file(file);
+    for (const auto& file : version_->files->run) add_file(file);
+    return Status::OK();
+  }
+
+  Result<ScanBatch> Next() override {
+    if (!ready_.empty()) return Gathered();
+    if (!started_) {
+      started_ = true;
+      for (auto& cursor : cursors_) {
+        MARBLE_RETURN_NOT_OK(options_.reverse ? cursor->SeekLT(options_.range.upper)
+                                              : cursor->SeekGE(options_.range.lower));
+      }
+    }
+    return options_.reverse ? NextReverse() : NextForward();
+  }
+
+ private:
+  static int CompareKeys(const RunCursor& a, const RunCursor& b) {
+    if (a.prefix() != b.prefix()) return a.prefix() < b.prefix() ? -1 : 1;
+    return a.key().compare(b.key());
+  }
+
+  /// Whether a range tombstone hides the row that cursor `run` stands on. A tombstone of a newer
+  /// memtable hides everything below it, one of the same memtable what is older.
+  bool Covered(size_t run) const {
+    const RunCursor& cursor = *cursors_[run];
+    for (const auto& [memtable, tombstone] : tombstones_) {
+      if (memtable > run) continue;
+      if (memtable == run && tombstone->sequence <= cursor.sequence()) continue;
+      if (tombstone->Covers(cursor.key())) return true;
+    }
+    return false;
+  }
+
+  Result<ScanBatch> NextForward() {
+    const std::string_view upper = options_.range.upper;
+    while (left_ > 0 && !CollectorFull()) {
+      // The first cursor with the least key wins: runs are ordered from newest to oldest.
+      constexpr size_t kNone = SIZE_MAX;
+      size_t winner = kNone, second = kNone;
+      bool tie = false;
+      for (size_t i = 0; i < cursors_.size(); ++i) {
+        if (!cursors_[i]->valid()) continue;
+        if (winner == kNone) {
+          winner = i;
+          continue;
+        }
+        const int order = CompareKeys(*cursors_[i], *cursors_[winner]);
+        if (order < 0) {
+          second = winner;
+          winner = i;
+          tie = false;
+        } else if (order == 0) {
+          tie = true;
+        } else if (second == kNone || CompareKeys(*cursors_[i], *cursors_[second]) < 0) {
+          second = i;
+        }
+      }
+      if (winner == kNone) break;
+      RunCursor& cursor = *cursors_[winner];
+      if (!upper.empty() && cursor.key() >= upper) break;
+      if (winner != last_winner_ || tie) {
+        last_winner_ = winner;
+        streak_ = 0;
+      }
+      if (tie) {
+        for (size_t i = winner + 1; i < cursors_.size(); ++i) {
+          if (cursors_[i]->valid() && CompareKeys(*cursors_[i], cursor) == 0) {
+            MARBLE_RETURN_NOT_OK(cursors_[i]->Next());
+          }
+        }
+      } else if (SstRows* rows = tombstones_.empty() && (second == kNone || ++streak_ > kStreak)
+                                     ? cursor.plain_rows()
+                                     : nullptr) {
+        std::string_view bound = upper;
+        if (second != kNone && (bound.empty() || cursors_[second]->key() < bound)) {
+          bound = cursors_[second]->key();
+        }
+        int64_t stop = rows->batch_end();
+        if (!bound.empty()) {
+          MARBLE_ASSIGN_OR_RETURN(const int64_t found, rows->LowerBound(bound));
+          stop = std::min(stop, found);
+        }
+        const int64_t count = std::min(stop - rows->row(), left_);
+        const bool last = stop == rows->batch_end() || second == kNone;
+        if (count >= kSliceRows || (collector_.empty() && last)) {
+          if (!collector_.empty()) return Gathered();
+          ScanBatch out = FileSlice(*rows->file(), *rows->batch(), rows->batch_index(),
+                                    rows->row_in_batch(), count);
+          MARBLE_RETURN_NOT_OK(cursor.SkipTo(rows->row() + count));
+          return out;
+        }
+        collector_.AddRows(rows->batch(), rows->row_in_batch(), count);
+        left_ -= count;
+        if (count < kStreak) streak_ = 0;
+        MARBLE_RETURN_NOT_OK(cursor.SkipTo(rows->row() + count));
+        continue;
+      }
+      if (!cursor.deleted() && !Covered(winner)) {
+        cursor.Collect(&collector_);
+        --left_;
+      }
+      MARBLE_RETURN_NOT_OK(cursor.Next());
+    }
+    return Gathered();
+  }
+
+  Result<ScanBatch> NextReverse() {
+    const std::string_view lower = options_.range.lower;
+    while (left_ > 0 && !CollectorFull()) {
+      constexpr size_t kNone = SIZE_MAX;
+      size_t winner = kNone;
+      for (size_t i = 0; i < cursors_.size(); ++i) {
+        if (!cursors_[i]->valid()) continue;
+        if (winner == kNone || CompareKeys(*cursors_[i], *cursors_[winner]) > 0) winner = i;
+      }
+      if (winner == kNone) break;
+      RunCursor& cursor = *cursors_[winner];
+      if (!lower.empty() && cursor.key() < lower) break;
+      for (size_t i = winner + 1; i < cursors_.size(); ++i) {
+        if (cursors_[i]->valid() && CompareKeys(*cursors_[i], cursor) == 0) {
+          MARBLE_RETURN_NOT_OK(cursors_[i]->Prev());
+        }
+      }
+      if (!cursor.deleted() && !Covered(winner)) {
+        cursor.Collect(&collector_);
+        --left_;
+      }
+      MARBLE_RETURN_NOT_OK(cursor.Prev());
+    }
+    return Gathered();
+  }
+
+  std::vector<std::unique_ptr<RunCursor>> cursors_;  // newest run first
+  std::vector<std::pair<size_t, const RangeTombstone*>> tombstones_;  // with their run
+  bool started_ = false;
+  size_t last_winner_ = SIZE_MAX;
+  int streak_ = 0;
+};
+
+/// Tables without a key.
+class AppendOrderScan : public ScanBase {
+ public:
+  using ScanBase::ScanBase;
+
+  Status Open() {
+    const auto& files = *version_->files;
+    // Level 0 is newest first; without a key the run, if any, is ordered by number below it.
+    std::vector<SstFileRef> ordered(files.level0.rbegin(), files.level0.rend());
+    ordered.insert(ordered.begin(), files.run.begin(), files.run.end());
+    for (const auto& file : ordered) {
+      for (int64_t b = 0; b < file->reader->num_batches(); ++b) {
+        pieces_.push_back({file, b, nullptr});
+      }
+    }
+    for (auto it = version_->memtables.rbegin(); it != version_->memtables.rend(); ++it) {
+      for (const AppendedBatch* batch = (*it)->first_batch();
+           batch != nullptr && batch->sequence <= sequence_;
+           batch = batch->next.load(std::memory_order_acquire)) {
+        pieces_.push_back({nullptr, -1, batch});
+      }
+    }
+    if (options_.reverse) std::reverse(pieces_.begin(), pieces_.end());
+    return Status::OK();
+  }
+
+  Result<ScanBatch> Next() override {
+    if (!ready_.empty()) return Gathered();
+    while (left_ > 0 && next_ < pieces_.size() && !CollectorFull()) {
+      const Piece& piece = pieces_[next_];
+      std::shared_ptr<arrow::RecordBatch> batch;
+      int64_t count;
+      if (piece.file == nullptr) {
+        batch = piece.appended->batch;
+        count = batch->num_rows();
+      } else {
+        MARBLE_ASSIGN_OR_RETURN(batch, piece.file->ReadBatch(piece.index));
+        count = VisibleRows(*piece.file, *batch);
+      }
+      if (count == 0) {
+        ++next_;
+        continue;
+      }
+      if (options_.reverse) {
+        for (int64_t row = count; row-- > 0 && left_ > 0; --left_) {
+          collector_.AddRows(batch, row, 1);
+        }
+        ++next_;
+        continue;
+      }
+      count = std::min(count, left_);
+      const bool whole = piece.file != nullptr || count >= kSliceRows;
+      if (!whole) {
+        collector_.AddRows(batch, 0, count);
+        left_ -= count;
+        ++next_;
+        continue;
+      }
+      if (!collector_.empty()) return Gathered();
+      ++next_;
+      if (piece.file != nullptr) return FileSlice(*piece.file, *batch, piece.index, 0, count);
+      left_ -= count;
+      DbCounters::Add(counters_->merged_batches);
+      ScanBatch out;
+      out.batch = SliceOfTable(info_, *batch, 0, count);
+      return out;
+    }
+    return Gathered();
+  }
+
+ private:
+  struct Piece {
+    SstFileRef file;
+    int64_t index;
+    const AppendedBatch* appended;
+  };
+
+  /// Rows are in the order of their sequences: the visible ones come first.
+  int64_t VisibleRows(const SstFile& file, const arrow::RecordBatch& batch) const {
+    const int column = file.reader->seq_column();
+    if (column < 0 || file.meta.max_sequence <= sequence_) return batch.num_rows();
+    const auto& sequences = static_cast<const arrow::UInt64Array&>(*batch.column(column));
+    const uint64_t* begin = sequences.raw_values();
+    return std::upper_bound(begin, begin + sequences.length(), sequence_) - begin;
+  }
+
+  std::vector<Piece> pieces_;
+  size_t next_ = 0;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<Iterator>> NewScanIterator(const TableHandle& table,
+                                                  SuperVersionRef version,
+                                                  SequenceNumber sequence,
+                                                  const ScanOptions& options,
+                                                  std::shared_ptr<DbCounters> counters) {
+  if (table->info().keyed()) {
+    auto scan = std::make_unique<KeyedScan>(table, std::move(version), sequence, options,
+                                            std::move(counters));
+    MARBLE_RETURN_NOT_OK(scan->Open());
+    return scan;
+  }
+  if (!options.range.lower.empty() || !options.range.upper.empty()) {
+    return MakeError(ErrorCode::kInvalidArgument,
+                     "table '" + table->info().name() +
+                         "' has no primary key: a scan of it cannot have key bounds");
+  }
+  auto scan = std::make_unique<AppendOrderScan>(table, std::move(version), sequence, options,
+                                                std::move(counters));
+  MARBLE_RETURN_NOT_OK(scan->Open());
+  return scan;
+}
+
+}  // namespace marble::lsm

@@ -1,0 +1,151 @@
+#include "lsm/table_info.h"
+
+#include <arrow/api.h>
+
+#include <set>
+#include <utility>
+
+namespace marble::lsm {
+namespace {
+
+/// Whether values of this type can be stored; SSTables and the log hold plain Arrow buffers.
+bool Storable(const arrow::DataType& type) {
+  switch (type.id()) {
+    case arrow::Type::DICTIONARY:
+    case arrow::Type::EXTENSION:
+    case arrow::Type::SPARSE_UNION:
+    case arrow::Type::DENSE_UNION:
+    case arrow::Type::RUN_END_ENCODED:
+    case arrow::Type::STRING_VIEW:
+    case arrow::Type::BINARY_VIEW:
+    case arrow::Type::LIST_VIEW:
+    case arrow::Type::LARGE_LIST_VIEW:
+      return false;
+    default:
+      break;
+  }
+  for (const auto& field : type.fields()) {
+    if (!Storable(*field->type())) return false;
+  }
+  return true;
+}
+
+std::string KeyNames(const TableDescriptor& d) {
+  std::string names;
+  for (int column : d.key_columns) {
+    if (!names.empty()) names += ", ";
+    names += d.schema->field(column)->name();
+  }
+  return names.empty() ? "none" : names;
+}
+
+}  // namespace
+
+Result<std::shared_ptr<const TableInfo>> TableInfo::Make(TableDescriptor descriptor) {
+  const std::string& name = descriptor.name;
+  if (name.empty()) return MakeError(ErrorCode::kInvalidArgument, "a table needs a name");
+  if (descriptor.schema == nullptr || descriptor.schema->num_fields() == 0) {
+    return MakeError(ErrorCode::kSchema, "table '" + name + "' needs at least one column");
+  }
+  std::set<std::string> names;
+  for (const auto& field : descriptor.schema->fields()) {
+    if (!names.insert(field->name()).second) {
+      return MakeError(ErrorCode::kSchema, "table '" + name + "' has two columns named '" +
+                                               field->name() + "'");
+    }
+    if (field->name() == kSeqColumn || field->name() == kKindColumn ||
+        field->name() == kExpiresColumn) {
+      return MakeError(ErrorCode::kSchema, "table '" + name + "': column name '" +
+                                               field->name() + "' is reserved");
+    }
+    if (!Storable(*field->type())) {
+      return MakeError(ErrorCode::kNotSupported,
+                       "table '" + name + "': column '" + field->name() + "' has type " +
+                           field->type()->ToString() +
+                           ", which cannot be stored; cast it to a plain type first");
+    }
+  }
+  auto info = std::make_shared<TableInfo>();
+  if (!descriptor.key_columns.empty()) {
+    std::vector<std::shared_ptr<arrow::Field>> key_fields;
+    std::vector<int> key_positions;
+    std::set<int> seen;
+    for (int column : descriptor.key_columns) {
+      if (column < 0 || column >= descriptor.schema->num_fields()) {
+        return MakeError(ErrorCode::kInvalidArgument,
+                         "table '" + name + "': key column index " + std::to_string(column) +
+                             " is outside the schema");
+      }
+      if (!seen.insert(column).second) {
+        return MakeError(ErrorCode::kInvalidArgument,
+                         "table '" + name + "': column '" +
+                             descriptor.schema->field(column)->name() +
+                             "' is in the primary key twice");
+      }
+      key_positions.push_back(static_cast<int>(key_fields.size()));
+      key_fields.push_back(descriptor.schema->field(column));
+    }
+    MARBLE_ASSIGN_OR_RETURN(info->codec,
+                            KeyCodec::Make(descriptor.schema, descriptor.key_columns));
+    info->key_schema = arrow::schema(std::move(key_fields));
+    MARBLE_ASSIGN_OR_RETURN(info->key_codec,
+                            KeyCodec::Make(info->key_schema, key_positions));
+  }
+  if (descriptor.is_state_family) {
+    const arrow::Schema& s = *descriptor.schema;
+    if (s.num_fields() != 2 || s.field(0)->type()->id() != arrow::Type::BINARY ||
+        s.field(1)->type()->id() != arrow::Type::BINARY || s.field(0)->nullable() ||
+        descriptor.key_columns != std::vector<int>{0}) {
+      return MakeError(ErrorCode::kSchema,
+                       "state family '" + name +
+                           "' must have the schema {key: binary not null, value: binary} "
+                           "with key column 0");
+    }
+  }
+  info->descriptor = std::move(descriptor);
+  return std::shared_ptr<const TableInfo>(std::move(info));
+}
+
+std::string DescribeDifference(const TableDescriptor& a, const TableDescriptor& b) {
+  if (a.is_state_family != b.is_state_family) {
+    return a.is_state_family ? "it is a state family" : "it is a table, not a state family";
+  }
+  if (a.schema->num_fields() != b.schema->num_fields()) {
+    return "it has " + std::to_string(a.schema->num_fields()) + " columns, not " +
+           std::to_string(b.schema->num_fields());
+  }
+  for (int i = 0; i < a.schema->num_fields(); ++i) {
+    const auto& x = *a.schema->field(i);
+    const auto& y = *b.schema->field(i);
+    if (!x.Equals(y, /*check_metadata=*/false)) {
+      return "column " + std::to_string(i + 1) + " is " + x.ToString() + ", not " +
+             y.ToString();
+    }
+  }
+  if (a.key_columns != b.key_columns) {
+    return "its primary key is (" + KeyNames(a) + "), not (" + KeyNames(b) + ")";
+  }
+  const TableOptions& p = a.options;
+  const TableOptions& q = b.options;
+  const auto number = [](const char* what, auto x, auto y) {
+    std::string text = "option ";
+    text.append(what).append(" is ").append(std::to_string(x));
+    return text.append(", not ").append(std::to_string(y));
+  };
+  if (p.bloom_bits_per_key != q.bloom_bits_per_key) {
+    return number("bloom_bits_per_key", p.bloom_bits_per_key, q.bloom_bits_per_key);
+  }
+  if (p.point_index != q.point_index) {
+    return number("point_index", p.point_index, q.point_index);
+  }
+  if (p.zone_maps != q.zone_maps) return number("zone_maps", p.zone_maps, q.zone_maps);
+  if (p.batch_rows != q.batch_rows) return number("batch_rows", p.batch_rows, q.batch_rows);
+  if (p.batch_bytes != q.batch_bytes) {
+    return number("batch_bytes", p.batch_bytes, q.batch_bytes);
+  }
+  if (p.lazy_index != q.lazy_index) return number("lazy_index", p.lazy_index, q.lazy_index);
+  if (a.is_system != b.is_system) return number("is_system", a.is_system, b.is_system);
+  return "";
+}
+
+}  // namespace marble::lsm

@@ -1,0 +1,37 @@
+// What never changes about a table: its descriptor and the codecs of its keys.
+// Immutable after Make; shared by everything that touches the table's rows.
+#pragma once
+
+#include <arrow/type_fwd.h>
+
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "base/key_codec.h"
+#include "base/status.h"
+#include "lsm/options.h"
+
+namespace marble::lsm {
+
+struct TableInfo {
+  TableDescriptor descriptor;
+  std::shared_ptr<const KeyCodec> codec;      // null: no primary key
+  /// Batches of DeleteRows: the key columns alone, in key order, and their codec.
+  std::shared_ptr<arrow::Schema> key_schema;  // null without a key
+  std::shared_ptr<const KeyCodec> key_codec;
+
+  /// Check a descriptor and derive the rest. kNotSupported names a column whose type cannot
+  /// be stored, kInvalidArgument what else is wrong.
+  static Result<std::shared_ptr<const TableInfo>> Make(TableDescriptor descriptor);
+
+  bool keyed() const { return codec != nullptr; }
+  const std::string& name() const { return descriptor.name; }
+  TableId id() const { return descriptor.id; }
+};
+
+/// The first difference between two descriptors in words; empty when they are identical.
+/// Ids are not compared.
+std::string DescribeDifference(const TableDescriptor& a, const TableDescriptor& b);
+
+}  // namespace marble::lsm

@@ -1,0 +1,86 @@
+// The database's view of one table: what never changes (TableInfo) and what reads need now, a
+// super version. TableHandle is a shared pointer to it.
+//
+// Threads: info is immutable. The super version is replaced by the publishing writer (a new
+// memtable) and by the background thread (flush, compaction), each under the database's mutex;
+// readers take a reference at any time.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "lsm/memtable/memtable.h"
+#include "lsm/table_info.h"
+#include "lsm/version/table_version.h"
+
+namespace marble::lsm {
+
+/// All that a read of one table consults: memtables from newest to oldest, then files. Immutable.
+struct SuperVersion {
+  std::vector<std::shared_ptr<Memtable>> memtables;
+  std::shared_ptr<const TableVersion> files;
+};
+using SuperVersionRef = std::shared_ptr<const SuperVersion>;
+
+/// A shared pointer that many read and few replace. A spin lock around the copy: about 20 ns
+/// uncontended (std::atomic<shared_ptr> of this compiler does the same, less visibly).
+class SuperVersionCell {
+ public:
+  SuperVersionRef Load() const {
+    Lock();
+    SuperVersionRef ref = current_;
+    locked_.clear(std::memory_order_release);
+    return ref;
+  }
+  void Store(SuperVersionRef next) {
+    Lock();
+    current_.swap(next);
+    locked_.clear(std::memory_order_release);
+    // The old one may die here, outside the lock.
+  }
+
+ private:
+  void Lock() const {
+    while (locked_.test_and_set(std::memory_order_acquire)) {
+      while (locked_.test(std::memory_order_relaxed)) {
+      }
+    }
+  }
+  mutable std::atomic_flag locked_ = ATOMIC_FLAG_INIT;
+  SuperVersionRef current_;
+};
+
+class TableState {
+ public:
+  TableState(std::shared_ptr<const TableInfo> info, const void* owner)
+      : info_(std::move(info)), owner_(owner) {
+    auto empty = std::make_shared<SuperVersion>();
+    empty->files = std::make_shared<TableVersion>();
+    cell_.Store(std::move(empty));
+  }
+
+  const TableInfo& info() const { return *info_; }
+  const std::shared_ptr<const TableInfo>& info_ref() const { return info_; }
+  TableId id() const { return info_->descriptor.id; }
+  /// The database this table belongs to.
+  const void* owner() const { return owner_; }
+
+  SuperVersionRef super_version() const { return cell_.Load(); }
+  void InstallSuperVersion(SuperVersionRef next) { cell_.Store(std::move(next)); }
+
+  bool dropped() const { return dropped_.load(std::memory_order_acquire); }
+  void MarkDropped() { dropped_.store(true, std::memory_order_release); }
+
+  /// Keys of the last full memtable: the next one's hash index starts at that size.
+  std::atomic<size_t> memtable_size_hint{0};
+
+ private:
+  const std::shared_ptr<const TableInfo> info_;
+  const void* const owner_;
+  std::atomic<bool> dropped_{false};
+  SuperVersionCell cell_;
+};
+
+}  // namespace marble::lsm

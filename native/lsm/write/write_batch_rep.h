@@ -1,0 +1,45 @@
+// Inside of a WriteBatch: byte operations already encoded, Arrow batches by reference, in order.
+// Owned by one thread.
+#pragma once
+
+#include <arrow/ipc/writer.h>
+#include <arrow/type_fwd.h>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "lsm/write/batch_payload.h"
+#include "lsm/write/write_batch.h"
+
+namespace marble::lsm {
+
+struct WriteBatch::Rep {
+  struct ArrowOp {
+    size_t at;  // comes behind bytes[0, at)
+    BatchOp op;
+    TableHandle table;
+    std::shared_ptr<arrow::RecordBatch> rows;
+    arrow::ipc::IpcPayload payload;
+    uint32_t message_bytes;
+  };
+
+  std::string bytes;  // encoded byte operations
+  std::vector<ArrowOp> arrow_ops;
+  int64_t operations = 0;
+  const void* owner = nullptr;  // the database of all tables in here
+  bool mixed_owners = false;
+
+  void Touch(const TableState& table);
+  Status AddArrow(BatchOp op, const TableHandle& table,
+                  std::shared_ptr<arrow::RecordBatch> rows);
+  /// Remove this batch's own operations on keys of `table` in [from, to).
+  Status RemoveRange(const TableHandle& table, std::string_view from, std::string_view to);
+
+  size_t PayloadBytes() const;
+  /// Write exactly PayloadBytes() bytes.
+  Status WritePayload(uint8_t* to) const;
+};
+
+}  // namespace marble::lsm
