@@ -1,0 +1,69 @@
+// The parser's door: a text to statements, or to one expression.
+
+import type { Expression } from '../ast/expressions.js'
+import type { Statement } from '../ast/statements.js'
+import { SourceText } from '../text/source-text.js'
+import type { Span } from '../text/span.js'
+import { tokenize } from './lexer.js'
+import { StatementParser } from './statement-parser.js'
+import { TokenStream } from './token-stream.js'
+
+export interface ParsedStatement {
+  readonly statement: Statement
+  /** The statement's text, variables replaced, without its `;`. */
+  readonly text: string
+  /** Where it stands in the text that was given. */
+  readonly span: Span
+  /** What the spans of the AST refer to. */
+  readonly source: SourceText
+  /** The `?` and `:name` parameters it holds; `?` are numbered from 0 through the whole text. */
+  readonly parameters: readonly (number | string)[]
+}
+
+export interface ParseOptions {
+  /** Values of `${NAME}`. */
+  vars?: Readonly<Record<string, string>> | undefined
+  /** Said before every message: "in view v". */
+  context?: string | undefined
+}
+
+/** Read all statements of a text. Throw SqlError at the first that cannot be read. */
+export function parseStatements(text: string, options: ParseOptions = {}): ParsedStatement[] {
+  const source = SourceText.of(text, options.vars, options.context)
+  const tokens = tokenize(source)
+  const stream = new TokenStream(source, tokens)
+  const parser = new StatementParser(stream)
+  const statements: ParsedStatement[] = []
+  const markers = tokens.filter(t => t.kind === 'parameter')
+  let positional = 0
+  while (!stream.atEnd) {
+    if (stream.acceptSymbol(';')) continue
+    const start = stream.current.start
+    const statement = parser.parse()
+    if (!stream.isSymbol(';') && !stream.atEnd) stream.fail(["';'", 'the end of the statement'])
+    const span = { start, end: stream.previous.end }
+    const parameters = markers
+      .filter(t => t.start >= span.start && t.end <= span.end)
+      .map(t => (t.value === '' ? positional++ : t.value))
+    statements.push({
+      statement,
+      text: source.slice(span),
+      span: { start: source.toOriginal(span.start), end: source.toOriginal(span.end) },
+      source,
+      parameters,
+    })
+  }
+  return statements
+}
+
+/** Read one expression, such as the `where` of a scan. */
+export function parseExpression(
+  text: string,
+  options: ParseOptions = {},
+): { expression: Expression; source: SourceText } {
+  const source = SourceText.of(text, options.vars, options.context)
+  const stream = new TokenStream(source, tokenize(source))
+  const expression = new StatementParser(stream).expressions.parse()
+  if (!stream.atEnd) stream.fail(['the end of the expression'])
+  return { expression, source }
+}
