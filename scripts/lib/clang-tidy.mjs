@@ -1,0 +1,40 @@
+// clang-tidy.mjs BUILD_DIR FULL: run clang-tidy over the engine's sources, two at a time. A file whose
+// text, headers of ours and checks have not changed since it was last found clean is not
+// checked again (results live in the user cache).
+import { execFile, execFileSync } from 'node:child_process'
+import { createHash } from 'node:crypto'
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { availableParallelism, homedir } from 'node:os'
+import { join } from 'node:path'
+
+const [buildDir, full] = process.argv.slice(2)
+const cache = join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'marbledb', 'clang-tidy')
+mkdirSync(cache, { recursive: true })
+const list = pattern => execFileSync('git', ['ls-files', '--cached', '--others', '--exclude-standard', pattern], { encoding: 'utf8' }).split('\n').filter(Boolean)
+const read = path => (existsSync(path) ? readFileSync(path) : '')
+const common = createHash('sha256').update(read('.clang-tidy'))
+for (const header of list('native/*.h')) common.update(header).update(read(header))
+const base = common.digest('hex')
+const key = path => createHash('sha256').update(base).update(path).update(read(path)).digest('hex')
+
+// The addon's folder is not in a database made without Node.
+const files = list('native/*.cc').filter(path => existsSync(path) && !path.startsWith('native/napi/'))
+const stale = files.filter(path => full === 'yes' || !existsSync(join(cache, key(path))))
+let failed = 0
+const queue = [...stale]
+const worker = async () => {
+  for (let path = queue.shift(); path !== undefined; path = queue.shift()) {
+    await new Promise(resolve => {
+      execFile('clang-tidy-19', ['--quiet', '-p', buildDir, path], { maxBuffer: 64 << 20 }, (error, stdout) => {
+        if (error) {
+          failed++
+          process.stdout.write(stdout)
+        } else writeFileSync(join(cache, key(path)), '')
+        resolve()
+      })
+    })
+  }
+}
+await Promise.all(Array.from({ length: availableParallelism() }, worker))
+process.stdout.write(`clang-tidy: ${stale.length} of ${files.length} files checked, ${failed} with findings\n`)
+process.exit(failed > 0 ? 1 : 0)
