@@ -8,6 +8,7 @@
 #include "lsm/compaction/compaction_job.h"
 #include "lsm/compaction/flush_job.h"
 #include "lsm/db_impl.h"
+#include "lsm/wal/log_format.h"
 
 namespace marble::lsm {
 namespace {
@@ -130,6 +131,29 @@ void DbImpl::Reinstall(TableState* table, const Memtable* flushed,
   for (const auto& file : removed) file->obsolete.store(true, std::memory_order_release);
 }
 
+Status DbImpl::VerifySegments(const Generation& generation) const {
+  if (generation.recovered) return Status::OK();
+  const uint32_t seed = log_format::CrcSeed(
+      reinterpret_cast<const uint8_t*>(database_id_.data()), generation.last_segment);
+  for (const auto& segment : generation.segments) {
+    size_t offset = log_format::kSegmentHeaderBytes;
+    while (true) {
+      log_format::RecordHeader header;
+      log_format::RecordLayout layout;
+      const char* why = "";
+      if (!log_format::DecodeRecord(segment->data(), segment->size(), offset,
+                                    generation.last_segment, seed, &header, &layout, &why)) {
+        return MakeError(ErrorCode::kCorruption,
+                         "log segment " + segment->path() + ", offset " +
+                             std::to_string(offset) + ": " + why + " when it was flushed");
+      }
+      if (header.type == static_cast<uint8_t>(RecordType::kSegmentEnd)) break;
+      offset = layout.end;
+    }
+  }
+  return Status::OK();
+}
+
 Status DbImpl::FlushOldest() {
   const auto start = std::chrono::steady_clock::now();
   struct Flushed {
@@ -150,6 +174,8 @@ Status DbImpl::FlushOldest() {
       if (it != tables_.end()) work.push_back({it->second, memtable, {}, {}});
     }
   }
+  MARBLE_RETURN_NOT_OK(log_->background_error());
+  MARBLE_RETURN_NOT_OK(VerifySegments(*generation));
   // After the generation was sealed: whoever takes a snapshot from now on sees all of it.
   const std::vector<SequenceNumber> snapshots = snapshots_->Collect();
   bool any = false;
@@ -267,10 +293,12 @@ void DbImpl::SetBackgroundError(const Status& status) {
     std::lock_guard lock(mutex_);
     if (!background_error_.ok()) return;
     background_error_ = status;
-    failed_.store(true, std::memory_order_release);
-    done_cv_.notify_all();
   }
+  // The event comes before anybody is refused because of it.
   Emit({DbEvent::Kind::kBackgroundError, MessageOf(status)});
+  std::lock_guard lock(mutex_);
+  failed_.store(true, std::memory_order_release);
+  done_cv_.notify_all();
 }
 
 Status DbImpl::Flush() {

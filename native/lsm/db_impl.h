@@ -40,6 +40,7 @@ struct Generation {
   std::atomic<uint64_t> log_bytes{0};
   std::vector<std::shared_ptr<io::LogFile>> segments;
   std::vector<std::string> log_paths;  // unlinked when all is flushed
+  bool recovered = false;              // the replay has checked the records
   /// By table id; null: nothing written yet, or the table is dropped.
   std::vector<std::shared_ptr<Memtable>> memtables;
 };
@@ -100,6 +101,8 @@ class DbImpl : public DB {
   // --- background (db_background.cc) ---------------------------------------------------------
   void BackgroundLoop();
   Status FlushOldest();
+  /// Check every record of a sealed segment again: what memory has lost must not reach a file.
+  Status VerifySegments(const Generation& generation) const;
   Status CompactTable(const TableHandle& table);
   TableHandle PickCompaction();
   RunWriterOptions NewRunOptions();
@@ -133,6 +136,7 @@ class DbImpl : public DB {
   const std::shared_ptr<DbCounters> counters_ = std::make_shared<DbCounters>();
   const std::shared_ptr<SnapshotList> snapshots_ = std::make_shared<SnapshotList>();
 
+  std::string database_id_;  // 16 bytes
   std::unique_ptr<LogWriter> log_;
   LogWriter::Publish apply_;  // Apply, made once
   std::atomic<SequenceNumber> visible_sequence_{0};

@@ -153,6 +153,7 @@ Status DbImpl::LoadTables(const ManifestState& state) {
 Status DbImpl::Recover(ManifestState state, uint64_t manifest_number, bool torn_manifest) {
   const auto start = std::chrono::steady_clock::now();
   next_file_.store(state.next_file_number);
+  database_id_ = state.database_id;
   RecoveryOptions recovery;
   recovery.dir = dir_;
   recovery.database_id = state.database_id;
@@ -172,6 +173,7 @@ Status DbImpl::Recover(ManifestState state, uint64_t manifest_number, bool torn_
   const SequenceNumber last = std::max(state.last_sequence, result.last_sequence);
   visible_sequence_.store(last);
   if (active_ != nullptr) {
+    active_->recovered = true;
     active_->last_segment = last_segment;
     active_->log_paths.clear();
     for (const FixedEnd& end : result.ends) {

@@ -32,6 +32,12 @@ Status CheckKeySize(const TableState& table, size_t bytes) {
                        std::to_string(limits::kMaxKeyBytes));
 }
 
+Status CheckLive(const TableState& table) {
+  if (!table.dropped()) return Status::OK();
+  return MakeError(ErrorCode::kTableNotFound,
+                   "table '" + table.info().name() + "' has been dropped");
+}
+
 Status CheckKeyed(const TableState& table, const char* what) {
   if (table.info().keyed()) return Status::OK();
   return MakeError(ErrorCode::kInvalidArgument,
@@ -123,6 +129,7 @@ Status WriteBatch::Put(const TableHandle& state, std::string_view key,
                      "table '" + state->info().name() +
                          "' is not a state family: insert Arrow batches");
   }
+  MARBLE_RETURN_NOT_OK(CheckLive(*state));
   MARBLE_RETURN_NOT_OK(CheckKeySize(*state, key.size()));
   if (value.size() > limits::kMaxValueBytes) {
     return MakeError(ErrorCode::kTooLarge,
@@ -137,6 +144,7 @@ Status WriteBatch::Put(const TableHandle& state, std::string_view key,
 }
 
 Status WriteBatch::Delete(const TableHandle& table, std::string_view key) {
+  MARBLE_RETURN_NOT_OK(CheckLive(*table));
   MARBLE_RETURN_NOT_OK(CheckKeyed(*table, "a delete by key"));
   MARBLE_RETURN_NOT_OK(CheckKeySize(*table, key.size()));
   rep_->Touch(*table);
@@ -147,6 +155,7 @@ Status WriteBatch::Delete(const TableHandle& table, std::string_view key) {
 
 Status WriteBatch::DeleteRange(const TableHandle& table, std::string_view from,
                                std::string_view to) {
+  MARBLE_RETURN_NOT_OK(CheckLive(*table));
   MARBLE_RETURN_NOT_OK(CheckKeyed(*table, "a delete of a key range"));
   MARBLE_RETURN_NOT_OK(CheckKeySize(*table, from.size()));
   MARBLE_RETURN_NOT_OK(CheckKeySize(*table, to.size()));
@@ -160,6 +169,7 @@ Status WriteBatch::DeleteRange(const TableHandle& table, std::string_view from,
 
 Status WriteBatch::Insert(const TableHandle& table,
                           std::shared_ptr<arrow::RecordBatch> rows) {
+  MARBLE_RETURN_NOT_OK(CheckLive(*table));
   const TableInfo& info = table->info();
   MARBLE_RETURN_NOT_OK(CheckSchema(*table, *info.descriptor.schema, *rows));
   MARBLE_RETURN_NOT_OK(CheckKeys(*table, *rows, info.descriptor.key_columns));
@@ -169,6 +179,7 @@ Status WriteBatch::Insert(const TableHandle& table,
 
 Status WriteBatch::DeleteRows(const TableHandle& table,
                               std::shared_ptr<arrow::RecordBatch> keys) {
+  MARBLE_RETURN_NOT_OK(CheckLive(*table));
   MARBLE_RETURN_NOT_OK(CheckKeyed(*table, "a delete of rows"));
   const TableInfo& info = table->info();
   MARBLE_RETURN_NOT_OK(CheckSchema(*table, *info.key_schema, *keys));

@@ -273,6 +273,8 @@ TEST(Db, DroppedTableTakesItsFilesAlong) {
   PutOne(db.get(), s, "b", "2");  // in the log when the table goes
   ASSERT_OK(db->DropTable("s", false));
   EXPECT_EQ(CodeOf(db->Get(s, "a", {}).status()), ErrorCode::kTableNotFound);
+  WriteBatch late;
+  EXPECT_EQ(CodeOf(late.Put(s, "a", "1")), ErrorCode::kTableNotFound);
   auto again = Must(db->CreateTable(StateFamily("s"), false));
   EXPECT_EQ(GetState(db.get(), again, "a"), std::nullopt);
   ASSERT_OK(db->Close());
@@ -391,6 +393,89 @@ TEST(Db, FailedFlushMakesTheDatabaseReadOnlyUntilReopened) {
   PutOne(db.get(), s, "b", "2");
   ASSERT_OK(db->Flush());
   EXPECT_EQ(ScanState(db.get(), s), (Pairs{{"a", "1"}, {"b", "2"}}));
+}
+
+/// A copy of a database's directory as a crash would leave it.
+std::unique_ptr<TempDir> CrashCopy(const TempDir& dir) {
+  auto copy = std::make_unique<TempDir>();
+  std::filesystem::copy(dir.path(), copy->path(), std::filesystem::copy_options::recursive);
+  return copy;
+}
+
+std::string OnlyLog(const std::string& dir) {
+  std::string found;
+  for (const auto& entry : std::filesystem::directory_iterator(dir)) {
+    if (entry.path().extension() == ".log") found = entry.path().string();
+  }
+  return found;
+}
+
+TEST(Db, DamagedLogIsCorruptionUnlessTruncationIsAskedFor) {
+  TempDir dir;
+  auto db = Must(DB::Open(dir.path(), {}));
+  auto s = Must(db->CreateTable(StateFamily("s"), false));
+  for (int i = 0; i < 100; ++i) PutOne(db.get(), s, "key" + std::to_string(i), "value-of-" + std::to_string(i) + ".");
+  const auto crashed = CrashCopy(dir);
+  const std::string log = OnlyLog(crashed->path());
+  std::fstream file(log, std::ios::in | std::ios::out | std::ios::binary);
+  std::string bytes((std::istreambuf_iterator<char>(file)), {});
+  const size_t at = bytes.find("value-of-50.");
+  ASSERT_NE(at, std::string::npos);
+  file.clear();
+  file.seekp(static_cast<std::streamoff>(at));
+  file.put('X');
+  file.close();
+  const Status refused = DB::Open(crashed->path(), {}).status();
+  EXPECT_EQ(CodeOf(refused), ErrorCode::kCorruption);
+  EXPECT_THAT(MessageOf(refused), HasSubstr(".log"));
+  DbOptions options;
+  options.recovery = Recovery::kTruncate;
+  std::string event;
+  options.listener = [&](const DbEvent& e) {
+    if (e.kind == DbEvent::Kind::kRecovery) event = e.message;
+  };
+  auto cut = Must(DB::Open(crashed->path(), options));
+  EXPECT_THAT(event, HasSubstr("replayed 50 write batches; cut"));
+  s = Must(cut->GetTable("s"));
+  EXPECT_EQ(ScanState(cut.get(), s).size(), 50u);
+  PutOne(cut.get(), s, "new", "1");
+  ASSERT_OK(cut->Close());
+  cut = Must(DB::Open(crashed->path(), {}));
+  EXPECT_EQ(ScanState(cut.get(), Must(cut->GetTable("s"))).size(), 51u);
+}
+
+TEST(Db, SequencesGoOnAcrossReopening) {
+  TempDir dir;
+  SequenceNumber last = 0;
+  for (int round = 0; round < 6; ++round) {
+    auto db = Must(DB::Open(dir.path(), {}));
+    EXPECT_GE(db->last_sequence(), last);
+    auto s = Must(db->CreateTable(StateFamily("s"), true));
+    WriteBatch batch;
+    ASSERT_OK(batch.Put(s, "k", std::to_string(round)));
+    const SequenceNumber sequence = Must(db->Write(std::move(batch), {}));
+    EXPECT_GT(sequence, last);
+    last = sequence;
+    if (round % 2) ASSERT_OK(db->Flush());
+    EXPECT_EQ(GetState(db.get(), s, "k"), std::to_string(round));
+  }
+}
+
+TEST(Db, MemoryThatLostBitsIsNotFlushed) {
+  TempDir dir;
+  auto db = Must(DB::Open(dir.path(), {}));
+  auto s = Must(db->CreateTable(StateFamily("s"), false));
+  PutOne(db.get(), s, "k", "a-value-to-be-damaged");
+  const std::string log = OnlyLog(dir.path());
+  std::fstream file(log, std::ios::in | std::ios::out | std::ios::binary);
+  std::string bytes((std::istreambuf_iterator<char>(file)), {});
+  file.clear();
+  file.seekp(static_cast<std::streamoff>(bytes.find("a-value-to-be-damaged")));
+  file.put('X');  // through the page cache into the mapping
+  file.close();
+  const Status status = db->Flush();
+  EXPECT_EQ(CodeOf(status), ErrorCode::kReadOnly);
+  EXPECT_THAT(MessageOf(status), HasSubstr("when it was flushed"));
 }
 
 TEST(Db, ReaderKeepsAnObsoleteFileUntilItIsDone) {

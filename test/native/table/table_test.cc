@@ -138,6 +138,38 @@ TEST_F(TableTest, PrefixAndKeyFindTheirRows) {
   EXPECT_EQ(CodeOf(type), ErrorCode::kSchema);
 }
 
+TEST_F(TableTest, FullKeyThatEndsInTextIsNoPrefix) {
+  auto t = Must(db_->CreateTable(
+      Must(MakeTableDescriptor("by_time", TradesSchema(), {"ts", "symbol"})), false));
+  arrow::DoubleBuilder px;
+  arrow::StringBuilder symbol;
+  arrow::Int64Builder ts;
+  for (const char* name : {"", "a", "ab", "b"}) {
+    for (int64_t at : {1, 2}) {
+      Must(px.Append(0));
+      Must(symbol.Append(name));
+      Must(ts.Append(at));
+    }
+  }
+  lsm::WriteBatch batch;
+  Must(batch.Insert(t, arrow::RecordBatch::Make(TradesSchema(), 8,
+                                                {Must(px.Finish()), Must(symbol.Finish()),
+                                                 Must(ts.Finish())})));
+  Must(db_->Write(std::move(batch), {}).status());
+  const auto key = [](int64_t at, const char* name) {
+    return KeyValues{arrow::MakeScalar(at), std::make_shared<arrow::StringScalar>(name)};
+  };
+  const auto count = [&](const lsm::ScanRange& range) {
+    lsm::ScanOptions options;
+    options.range = range;
+    return Must(Count(db_.get(), t, options));
+  };
+  EXPECT_EQ(count(*Must(EncodeRange(t, {.gte = key(1, "a"), .lte = key(1, "a")}))), 1);
+  EXPECT_EQ(count(*Must(EncodeRange(t, {.gt = key(1, "a"), .lt = key(2, "")}))), 2);
+  EXPECT_EQ(count(Must(EncodePrefix(t, {arrow::MakeScalar(int64_t{2})}))), 4);
+  EXPECT_EQ(count(Must(EncodePrefix(t, key(2, "a")))), 1);
+}
+
 TEST_F(TableTest, RawKeysHaveExactBounds) {
   auto s = Must(db_->CreateTable(MakeStateDescriptor("s"), false));
   lsm::WriteBatch batch;

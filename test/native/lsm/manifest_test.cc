@@ -1,0 +1,177 @@
+// The manifest: round trips, torn and damaged files, invariants.
+#include <gmock/gmock.h>
+
+#include "base/coding.h"
+#include "db_fixture.h"
+#include "io/file_util.h"
+#include "lsm/table_info.h"
+#include "lsm/version/manifest_log.h"
+
+namespace marble::lsm {
+namespace {
+
+using namespace testing;
+using ::testing::HasSubstr;
+
+FileMeta File(FileNumber number, TableId table, int level, const std::string& min,
+              const std::string& max) {
+  FileMeta f;
+  f.number = number;
+  f.table = table;
+  f.level = level;
+  f.arrow_bytes = 1000 + number;
+  f.idx_bytes = 77;
+  f.rows = 10;
+  f.min_sequence = 1;
+  f.max_sequence = 9;
+  f.min_key = min;
+  f.max_key = max;
+  f.clean = true;
+  f.idx_crc = 0xdeadbeef;
+  return f;
+}
+
+ManifestState TwoTables() {
+  ManifestState state;
+  state.database_id = "0123456789abcdef";
+  state.integration_id = "my-id";
+  TableOptions options;
+  options.batch_rows = 99;
+  options.bloom_bits_per_key = 7.5;
+  options.lazy_index = true;
+  TableDescriptor s = StateFamily("s", options);
+  s.id = 1;
+  TableDescriptor t = TypedTable("t");
+  t.id = 2;
+  t.schema = t.schema->WithMetadata(arrow::key_value_metadata({"field.id"}, {"3"}));
+  state.tables = {{1, s}, {2, t}};
+  state.next_table_id = 3;
+  state.next_file_number = 20;
+  state.last_sequence = 9;
+  state.log_first_segment = 4;
+  state.log_position = 12345;
+  state.fixed_ends = {{4, 100}, {5, 0}};
+  return state;
+}
+
+VersionEdit AddFiles() {
+  VersionEdit edit;
+  edit.added_files = {File(7, 1, 0, std::string("\0a", 2), "z"), File(8, 2, 1, "a", "m")};
+  return edit;
+}
+
+void ExpectSame(const ManifestState& a, const ManifestState& b) {
+  EXPECT_EQ(a.database_id, b.database_id);
+  EXPECT_EQ(a.integration_id, b.integration_id);
+  ASSERT_EQ(a.tables.size(), b.tables.size());
+  for (const auto& [id, table] : a.tables) {
+    EXPECT_EQ(DescribeDifference(table, b.tables.at(id)), "");
+    EXPECT_TRUE(table.schema->Equals(*b.tables.at(id).schema, /*check_metadata=*/true));
+  }
+  ASSERT_EQ(a.files.size(), b.files.size());
+  for (const auto& [number, f] : a.files) {
+    const FileMeta& g = b.files.at(number);
+    EXPECT_EQ(std::tie(f.table, f.level, f.arrow_bytes, f.idx_bytes, f.rows, f.tombstones,
+                       f.min_sequence, f.max_sequence, f.min_key, f.max_key, f.clean, f.idx_crc),
+              std::tie(g.table, g.level, g.arrow_bytes, g.idx_bytes, g.rows, g.tombstones,
+                       g.min_sequence, g.max_sequence, g.min_key, g.max_key, g.clean, g.idx_crc));
+  }
+  EXPECT_EQ(a.next_file_number, b.next_file_number);
+  EXPECT_EQ(a.next_table_id, b.next_table_id);
+  EXPECT_EQ(a.log_first_segment, b.log_first_segment);
+  EXPECT_EQ(a.log_position, b.log_position);
+  EXPECT_EQ(a.last_sequence, b.last_sequence);
+  ASSERT_EQ(a.fixed_ends.size(), b.fixed_ends.size());
+}
+
+TEST(Manifest, GivesBackSnapshotAndEdits) {
+  TempDir dir;
+  EXPECT_FALSE(Must(ManifestLog::Load(dir.path())));
+  auto log = Must(ManifestLog::Create(dir.path(), 3, TwoTables()));
+  ASSERT_OK(log->Append(AddFiles()));
+  VersionEdit drop;
+  drop.dropped_tables = {2};
+  drop.removed_files = {{1, 7}};
+  drop.log_first_segment = 5;
+  ASSERT_OK(log->Append(drop));
+  const auto loaded = Must(ManifestLog::Load(dir.path()));
+  ASSERT_TRUE(loaded);
+  EXPECT_EQ(loaded->manifest_number, 3u);
+  EXPECT_FALSE(loaded->torn_tail);
+  ExpectSame(loaded->state, log->state());
+  EXPECT_TRUE(loaded->state.files.empty());
+  ASSERT_EQ(loaded->state.fixed_ends.size(), 1u);
+}
+
+TEST(Manifest, EveryCutOfTheLastEditIsATornTailAndEveryFlippedByteIsFound) {
+  TempDir dir;
+  auto log = Must(ManifestLog::Create(dir.path(), 1, TwoTables()));
+  const std::string path = dir.path() + "/" + ManifestName(1);
+  ASSERT_OK(log->Append(AddFiles()));
+  const ManifestState before = log->state();
+  const std::string shorter = Must(io::ReadFile(path));
+  VersionEdit last;
+  last.next_file_number = 30;
+  ASSERT_OK(log->Append(last));
+  const std::string whole = Must(io::ReadFile(path));
+  ASSERT_GT(whole.size(), shorter.size());
+  for (size_t size = shorter.size() + 1; size < whole.size(); ++size) {
+    ASSERT_OK(io::WriteFileAtomically(path, std::string_view(whole).substr(0, size)));
+    const auto loaded = Must(ManifestLog::Load(dir.path()));
+    EXPECT_TRUE(loaded->torn_tail);
+    ExpectSame(loaded->state, before);
+  }
+  for (size_t at = 0; at < shorter.size(); ++at) {
+    std::string damaged = whole;
+    damaged[at] ^= 0x10;
+    ASSERT_OK(io::WriteFileAtomically(path, damaged));
+    const Status status = ManifestLog::Load(dir.path()).status();
+    ASSERT_FALSE(status.ok()) << "byte " << at;
+    EXPECT_TRUE(CodeOf(status) == ErrorCode::kCorruption ||
+                CodeOf(status) == ErrorCode::kIncompatible);
+    EXPECT_THAT(MessageOf(status), HasSubstr("MANIFEST-000001"));
+  }
+}
+
+TEST(Manifest, UnknownMandatoryFieldIsRefusedAndOptionalOneSkipped) {
+  const auto edit_with = [](uint64_t tag) {
+    VersionEdit edit;
+    edit.next_file_number = 5;
+    std::string bytes = Must(edit.Encode());
+    PutVarint(&bytes, tag);
+    PutLengthPrefixed(&bytes, "news");
+    return bytes;
+  };
+  EXPECT_EQ(Must(VersionEdit::Decode(edit_with(1001))).next_file_number, 5u);
+  EXPECT_EQ(CodeOf(VersionEdit::Decode(edit_with(1002)).status()), ErrorCode::kIncompatible);
+}
+
+TEST(Manifest, InvariantsRefuseAnUnsoundEditAndKeepTheOldState) {
+  TempDir dir;
+  auto log = Must(ManifestLog::Create(dir.path(), 1, TwoTables()));
+  ASSERT_OK(log->Append(AddFiles()));
+  const auto refused = [&](const VersionEdit& edit, const char* why) {
+    const Status status = log->Append(edit);
+    EXPECT_FALSE(status.ok());
+    EXPECT_THAT(MessageOf(status), HasSubstr(why));
+  };
+  VersionEdit edit;
+  edit.added_files = {File(9, 2, 1, "m", "q")};
+  refused(edit, "overlap");
+  edit.added_files = {File(20, 2, 0, "a", "b")};
+  refused(edit, "not yet given");
+  edit.added_files = {File(9, 5, 0, "a", "b")};
+  refused(edit, "belongs to no table");
+  edit.added_files = {File(7, 1, 0, "a", "b")};
+  refused(edit, "added twice");
+  edit.added_files = {File(9, 1, 0, "b", "a")};
+  refused(edit, "reversed");
+  edit = {};
+  edit.removed_files = {{1, 8}};
+  refused(edit, "not live");
+  EXPECT_EQ(log->state().files.size(), 2u);
+  ExpectSame(Must(ManifestLog::Load(dir.path()))->state, log->state());
+}
+
+}  // namespace
+}  // namespace marble::lsm
