@@ -29,7 +29,7 @@ const print = text => process.stdout.write(`${text}\n`)
 const median = list => [...list].sort((a, b) => a - b)[Math.floor(list.length / 2)]
 
 const directory = mkdtempSync(join(tmpdir(), 'marbledb-bench-'))
-const broker = await TestBroker.start({ xmx: '1g' })
+const broker = await TestBroker.start({ heap: '1g' })
 let code = 0
 try {
   print(`machine: ${cpus().length} x ${cpus()[0].model.trim()}, ${Math.round(totalmem() / 2 ** 30)} GiB; broker Kafka ${broker.version} on the same cores; ${new Date().toISOString().slice(0, 10)}`)

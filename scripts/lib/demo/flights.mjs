@@ -3,7 +3,8 @@ import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 
-const data = join(dirname(createRequire(import.meta.url).resolve('vega-datasets/package.json')), 'data')
+// The package exports only its build/index.js; the data lies beside that folder.
+const data = join(dirname(createRequire(import.meta.url).resolve('vega-datasets')), '..', 'data')
 
 /** 20,000 flights, as one array of batches of one. */
 export async function* twentyThousand() {

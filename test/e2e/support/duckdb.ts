@@ -4,7 +4,8 @@ import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import { DuckDBInstance } from '@duckdb/node-api'
 
-const data = join(dirname(createRequire(import.meta.url).resolve('vega-datasets/package.json')), 'data')
+// The package exports only its build/index.js; the data lies beside that folder.
+const data = join(dirname(createRequire(import.meta.url).resolve('vega-datasets')), '..', 'data')
 export const flights20k = join(data, 'flights-20k.json')
 export const flights3m = join(data, 'flights-3m.parquet')
 

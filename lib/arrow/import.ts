@@ -1,0 +1,86 @@
+// Batches into the addon: the typed arrays of their Data are passed as they are (native/napi/arrow_import.h copies them once).
+import type { ImportedBatch } from '../../binding.js'
+import { invalidArgument } from '../errors.js'
+import type { JsonSchema } from './json-schema.js'
+import { schemaToText } from './json-schema.js'
+import { type DataLike, type DataTypeLike, isRecordBatchLike, isTableLike, type RecordBatchLike, type SchemaLike, type TableLike } from './like.js'
+import { RowWriter } from './row-writer.js'
+
+/** Rows of a batch made of objects: bounded memory for the columns in between. */
+const kRowsPerBatch = 64 * 1024
+
+export function importRows(schema: JsonSchema, rows: RecordBatchLike | TableLike | readonly unknown[]): ImportedBatch[] {
+  if (isTableLike(rows)) return rows.batches.map(batch => importBatch(batch))
+  if (isRecordBatchLike(rows)) return [importBatch(rows)]
+  if (!Array.isArray(rows)) throw invalidArgument('rows must be a RecordBatch, a Table or an array of objects')
+  const writer = new RowWriter(schema)
+  const batches: ImportedBatch[] = []
+  for (let start = 0; start < rows.length; start += kRowsPerBatch) {
+    batches.push(writer.write(rows, start, Math.min(start + kRowsPerBatch, rows.length)))
+  }
+  return batches
+}
+
+/** `columns`: only these, by name. */
+export function importBatch(batch: RecordBatchLike, columns?: readonly string[]): ImportedBatch {
+  const nodes: number[] = []
+  const buffers: (ArrayBufferView | undefined)[] = []
+  const { fields } = batch.schema
+  const wanted = columns?.map(name => fields.findIndex(field => field.name === name)).filter(i => i >= 0) ?? fields.map((_, i) => i)
+  for (const i of wanted) addNode(batch.data.children[i]!, nodes, buffers)
+  const schema = columns === undefined ? batch.schema : narrowed(batch.schema, wanted)
+  return { rows: batch.numRows, schema: schemaToText(schema), nodes: Float64Array.from(nodes), buffers }
+}
+
+const narrowSchemas = new WeakMap<SchemaLike, Map<string, SchemaLike>>()
+function narrowed(schema: SchemaLike, wanted: readonly number[]): SchemaLike {
+  const known = narrowSchemas.get(schema) ?? new Map<string, SchemaLike>()
+  narrowSchemas.set(schema, known)
+  const key = wanted.join()
+  const found = known.get(key) ?? { fields: wanted.map(i => schema.fields[i]!) }
+  known.set(key, found)
+  return found
+}
+
+function addNode(data: DataLike, nodes: number[], buffers: (ArrayBufferView | undefined)[]): void {
+  const { type } = data
+  if (type.typeId === -1) {
+    const indices = type.indices as DataTypeLike & { bitWidth: number; isSigned: boolean }
+    const width = (indices.bitWidth / 8) * (indices.isSigned ? -1 : 1)
+    const chunks = data.dictionary?.data ?? []
+    nodes.push(data.length, data.offset, width, chunks.length, 0)
+    buffers.push(validityOf(data), data.values)
+    for (const chunk of chunks) addNode(chunk, nodes, buffers)
+    return
+  }
+  nodes.push(data.length, data.offset, 0, 0, 0)
+  switch (type.typeId) {
+    case 1: // null
+      return
+    case 4: // binary, utf8, large binary, large utf8
+    case 5:
+    case 19:
+    case 20:
+      buffers.push(validityOf(data), data.valueOffsets, data.values)
+      return
+    case 12: // list, map, large list
+    case 17:
+    case 21:
+      buffers.push(validityOf(data), data.valueOffsets)
+      break
+    case 13: // struct, fixed-size list
+    case 16:
+      buffers.push(validityOf(data))
+      break
+    default:
+      buffers.push(validityOf(data), data.values)
+      return
+  }
+  for (const child of data.children) addNode(child, nodes, buffers)
+}
+
+// A bitmap that says nothing is not copied.
+function validityOf(data: DataLike): ArrayBufferView | undefined {
+  const bitmap = data.nullBitmap
+  return bitmap === undefined || bitmap === null || bitmap.byteLength === 0 || data.nullCount === 0 ? undefined : bitmap
+}

@@ -1,0 +1,67 @@
+// How an Arrow type's arrays lie in buffers: the same walk as native/napi/arrow_layout.h.
+import type { JsonField } from './json-schema.js'
+
+export type Shape = 'null' | 'bits' | 'fixed' | 'bytes32' | 'bytes64' | 'list32' | 'list64' | 'fixedList' | 'struct'
+
+type TypedArrayConstructor =
+  | Int8ArrayConstructor
+  | Int16ArrayConstructor
+  | Int32ArrayConstructor
+  | Uint8ArrayConstructor
+  | Uint16ArrayConstructor
+  | Uint32ArrayConstructor
+  | Float32ArrayConstructor
+  | Float64ArrayConstructor
+  | BigInt64ArrayConstructor
+  | BigUint64ArrayConstructor
+
+export interface Layout {
+  readonly shape: Shape
+  /** 'fixed': the typed array that apache-arrow sees the values through, and its elements a value. */
+  readonly array: TypedArrayConstructor
+  readonly children: readonly Layout[]
+}
+
+const intArrays = { 8: [Uint8Array, Int8Array], 16: [Uint16Array, Int16Array], 32: [Uint32Array, Int32Array], 64: [BigUint64Array, BigInt64Array] } as const
+
+export function layoutOf({ type, children }: JsonField): Layout {
+  const make = (shape: Shape, array: TypedArrayConstructor = Uint8Array): Layout => ({ shape, array, children: (children ?? []).map(layoutOf) })
+  switch (type.name) {
+    case 'null':
+      return make('null')
+    case 'bool':
+      return make('bits')
+    case 'utf8':
+    case 'binary':
+      return make('bytes32')
+    case 'largeutf8':
+    case 'largebinary':
+      return make('bytes64')
+    case 'list':
+    case 'map':
+      return make('list32')
+    case 'largelist':
+      return make('list64')
+    case 'fixedsizelist':
+      return make('fixedList')
+    case 'struct':
+      return make('struct')
+    case 'int':
+      return make('fixed', intArrays[type.bitWidth as 8 | 16 | 32 | 64][type.isSigned ? 1 : 0])
+    case 'floatingpoint':
+      return make('fixed', type.precision === 'HALF' ? Uint16Array : type.precision === 'SINGLE' ? Float32Array : Float64Array)
+    case 'decimal':
+      return make('fixed', Uint32Array)
+    case 'date':
+      return make('fixed', type.unit === 'DAY' ? Int32Array : BigInt64Array)
+    case 'time':
+      return make('fixed', type.bitWidth === 32 ? Int32Array : BigInt64Array)
+    case 'timestamp':
+    case 'duration':
+      return make('fixed', BigInt64Array)
+    case 'interval':
+      return make('fixed', Int32Array)
+    case 'fixedsizebinary':
+      return make('fixed', Uint8Array)
+  }
+}

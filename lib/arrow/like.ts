@@ -1,0 +1,51 @@
+// What of apache-arrow's objects is read, as shapes: users' objects may come from another copy or version of the package, so
+// nothing here asks for a class.
+
+export interface DataTypeLike {
+  readonly typeId: number
+  readonly [property: string]: unknown
+}
+export interface FieldLike {
+  readonly name: string
+  readonly type: DataTypeLike
+  readonly nullable: boolean
+  readonly metadata?: ReadonlyMap<string, string>
+}
+export interface SchemaLike {
+  readonly fields: readonly FieldLike[]
+  readonly metadata?: ReadonlyMap<string, string>
+}
+export interface DataLike {
+  readonly type: DataTypeLike
+  readonly length: number
+  readonly offset: number
+  readonly nullCount: number
+  readonly values?: ArrayBufferView
+  readonly valueOffsets?: ArrayBufferView
+  readonly nullBitmap?: ArrayBufferView
+  readonly children: readonly DataLike[]
+  readonly dictionary?: { readonly data: readonly DataLike[] }
+}
+export interface RecordBatchLike {
+  readonly schema: SchemaLike
+  readonly data: DataLike
+  readonly numRows: number
+}
+export interface TableLike {
+  readonly schema: SchemaLike
+  readonly batches: readonly RecordBatchLike[]
+}
+
+const isObject = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null
+
+export function isSchemaLike(value: unknown): value is SchemaLike {
+  return isObject(value) && Array.isArray(value.fields) && value.fields.every(field => isObject(field) && typeof field.name === 'string' && isObject(field.type))
+}
+
+export function isTableLike(value: unknown): value is TableLike {
+  return isObject(value) && Array.isArray(value.batches) && isSchemaLike(value.schema)
+}
+
+export function isRecordBatchLike(value: unknown): value is RecordBatchLike {
+  return isObject(value) && !Array.isArray(value.batches) && isSchemaLike(value.schema) && isObject(value.data) && typeof value.numRows === 'number'
+}

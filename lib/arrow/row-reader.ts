@@ -1,0 +1,132 @@
+// Rows (objects) out of a batch's columns, read from the typed arrays of its Data.
+import type * as arrow from 'apache-arrow'
+import { notSupported } from '../errors.js'
+import type { JsonField, JsonSchema } from './json-schema.js'
+import { decimalToString, fromInt64, fromNumber, type ValueOptions } from './values.js'
+
+type Read = (index: number) => unknown
+type Row = Record<string, unknown>
+
+/** All rows of a batch. */
+export function* readRows(schema: JsonSchema, batch: arrow.RecordBatch, options: ValueOptions = {}): Generator<Row, void, undefined> {
+  const columns = schema.fields.map((field, i) => readerOf(field, batch.data.children[i]!, options))
+  const names = schema.fields.map(field => field.name)
+  const rows = batch.numRows
+  for (let i = 0; i < rows; i++) {
+    const row: Row = {}
+    for (let c = 0; c < names.length; c++) row[names[c]!] = columns[c]!(i)
+    yield row
+  }
+}
+
+function readerOf(field: JsonField, data: arrow.Data, options: ValueOptions): Read {
+  const read = valueReader(field, data, options)
+  const { nullBitmap, offset } = data
+  if (field.type.name === 'null') return () => null
+  if (nullBitmap === undefined || nullBitmap === null || nullBitmap.length === 0) return read
+  return index => {
+    const bit = offset + index
+    return (nullBitmap[bit >> 3]! & (1 << (bit & 7))) === 0 ? null : read(index)
+  }
+}
+
+function valueReader(field: JsonField, data: arrow.Data, options: ValueOptions): Read {
+  const { type } = field
+  const values = data.values as unknown
+  const offsets = data.valueOffsets as unknown as Int32Array | BigInt64Array
+  switch (type.name) {
+    case 'null':
+      return () => null
+    case 'bool': {
+      const bits = values as Uint8Array
+      const { offset } = data
+      return index => {
+        const bit = offset + index
+        return (bits[bit >> 3]! & (1 << (bit & 7))) !== 0
+      }
+    }
+    case 'utf8':
+    case 'largeutf8': {
+      const bytes = asBuffer(values as Uint8Array)
+      return index => bytes.toString('utf8', Number(offsets[index]), Number(offsets[index + 1]))
+    }
+    case 'binary':
+    case 'largebinary': {
+      const bytes = values as Uint8Array
+      // The row outlives the batch: its bytes are its own.
+      return index => Buffer.from(bytes.slice(Number(offsets[index]), Number(offsets[index + 1])).buffer)
+    }
+    case 'fixedsizebinary': {
+      const bytes = values as Uint8Array
+      const width = type.byteWidth
+      return index => Buffer.from(bytes.slice(index * width, (index + 1) * width).buffer)
+    }
+    case 'decimal': {
+      const words = values as Uint32Array
+      const count = type.bitWidth / 32
+      return index => {
+        let unscaled = 0n
+        for (let w = count - 1; w >= 0; w--) unscaled = (unscaled << 32n) | BigInt(words[index * count + w]!)
+        return decimalToString(BigInt.asIntN(type.bitWidth, unscaled), type.scale)
+      }
+    }
+    case 'list':
+    case 'largelist': {
+      const item = readerOf(field.children[0]!, data.children[0]!, options)
+      return index => {
+        const list: unknown[] = []
+        for (let i = Number(offsets[index]); i < Number(offsets[index + 1]); i++) list.push(item(i))
+        return list
+      }
+    }
+    case 'fixedsizelist': {
+      const item = readerOf(field.children[0]!, data.children[0]!, options)
+      const size = type.listSize
+      return index => Array.from({ length: size }, (_, i) => item(index * size + i))
+    }
+    case 'struct': {
+      const children = field.children.map((child, i) => ({ name: child.name, read: readerOf(child, data.children[i]!, options) }))
+      return index => {
+        const row: Row = {}
+        for (const child of children) row[child.name] = child.read(index)
+        return row
+      }
+    }
+    case 'map': {
+      const entries = data.children[0]!
+      const [keyField, valueField] = field.children[0]!.children as [JsonField, JsonField]
+      const key = readerOf(keyField, entries.children[0]!, options)
+      const value = readerOf(valueField, entries.children[1]!, options)
+      return index => {
+        const map = new Map<unknown, unknown>()
+        for (let i = Number(offsets[index]); i < Number(offsets[index + 1]); i++) map.set(key(i), value(i))
+        return map
+      }
+    }
+    case 'interval':
+      if (type.unit !== 'YEAR_MONTH') throw notSupported(`column '${field.name}': interval ${type.unit} in rows`)
+      break
+    case 'floatingpoint':
+      if (type.precision === 'HALF') return index => fromHalf((values as Uint16Array)[index]!)
+      break
+  }
+  if (values instanceof BigInt64Array || values instanceof BigUint64Array) {
+    const convert = fromInt64(type, options)
+    return index => convert(values[index]!)
+  }
+  const numbers = values as Float64Array
+  const convert = fromNumber(type, options)
+  return convert === undefined ? index => numbers[index] : index => convert(numbers[index]!)
+}
+
+function asBuffer(bytes: Uint8Array): Buffer {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+}
+
+function fromHalf(bits: number): number {
+  const sign = bits & 0x8000 ? -1 : 1
+  const exponent = (bits >> 10) & 31
+  const fraction = bits & 1023
+  if (exponent === 31) return fraction === 0 ? sign * Number.POSITIVE_INFINITY : Number.NaN
+  return exponent === 0 ? sign * 2 ** -14 * (fraction / 1024) : sign * 2 ** (exponent - 15) * (1 + fraction / 1024)
+}

@@ -1,0 +1,288 @@
+// The database: tables and states over one log. Parents close their children; a second close is harmless.
+import type { DatabaseHandle } from '../../binding.js'
+import { type JsonSchema, schemaToJson } from '../arrow/json-schema.js'
+import { binding } from '../binding.js'
+import { invalidArgument, makeError, notSupported } from '../errors.js'
+import { type Logger, silentLogger } from '../logger.js'
+import { checkChoice, checkCount, checkOptions } from '../options.js'
+import type { Codec, ValueEncoding } from '../state/codec.js'
+import { checkStateOptions, StateBackend, type StateOptions } from '../state/state-backend.js'
+import { Table } from '../table/table.js'
+import { Snapshot } from './snapshot.js'
+import { type Durability, WriteBatch } from './write-batch.js'
+
+export interface OpenOptions {
+  id?: string
+  create?: boolean
+  durability?: Durability
+  memoryBudgetBytes?: number
+  threads?: number
+  logger?: Logger
+  maxBlockMs?: number
+  verifyReads?: 'always' | 'first' | 'never'
+  recovery?: 'strict' | 'truncate'
+}
+export interface TableOptions {
+  preset?: 'timeSeries' | 'dimension' | 'appendLog'
+  compression?: 'none' | 'lz4' | 'zstd'
+  ttlMs?: number
+  bloomBitsPerKey?: number
+  pointIndex?: boolean
+  zoneMaps?: boolean
+  logged?: boolean
+}
+export interface CreateTableOptions extends TableOptions {
+  /** A Schema of apache-arrow, of any version. */
+  schema: { fields: readonly object[] }
+  primaryKey?: string[]
+  ifNotExists?: boolean
+  replicated?: boolean
+}
+type EventName = 'flush' | 'compaction' | 'stall' | 'backgroundError'
+type Listener = (info: object) => void
+
+const kDefaultState = 'default'
+const kDrainPollMs = 5
+
+export class Database implements AsyncDisposable {
+  readonly path: string
+  readonly id: string
+  readonly #handle: DatabaseHandle
+  readonly #logger: Logger
+  readonly #children = new Set<() => void>()
+  readonly #owned = new Set<() => Promise<void>>()
+  readonly #listeners = new Map<string, Set<Listener>>()
+  #closing: Promise<void> | undefined
+
+  private constructor(handle: DatabaseHandle, logger: Logger) {
+    this.#handle = handle
+    this.#logger = logger
+    const { path, id } = binding().databaseInfo(handle)
+    this.path = path
+    this.id = id
+  }
+
+  /** Open a database, or create it. ':memory:' keeps nothing on disk. Another process's: MARBLE_LOCKED with its pid. */
+  static async open(path: string, options: OpenOptions = {}): Promise<Database> {
+    if (typeof path !== 'string' || path === '') throw invalidArgument("Database.open: path must be a directory or ':memory:'")
+    checkOptions(
+      'Database.open',
+      options,
+      ['id', 'create', 'durability', 'logger', 'maxBlockMs', 'verifyReads', 'recovery'],
+      ['memoryBudgetBytes', 'threads'],
+    )
+    checkChoice('Database.open', 'durability', options.durability, ['process', 'power'])
+    checkChoice('Database.open', 'verifyReads', options.verifyReads, ['always', 'first', 'never'])
+    checkChoice('Database.open', 'recovery', options.recovery, ['strict', 'truncate'])
+    checkCount('Database.open', 'maxBlockMs', options.maxBlockMs)
+    const { logger = silentLogger, ...rest } = options
+    const database = new Database(await binding().databaseOpen(path, rest), logger)
+    binding().databaseOn(database.#handle, (event, info) => database.#emit(event, info))
+    return database
+  }
+
+  /** A state by name, created when it is missing. Without options it opens as it was created. */
+  state<V = Buffer>(name: string = kDefaultState, options?: StateOptions): StateBackend<V> {
+    this.#checkOpen()
+    if (typeof name !== 'string' || name === '') throw invalidArgument('state: the name must be a string that is not empty')
+    checkStateOptions(options)
+    const wanted = options?.valueEncoding
+    const { handle, encoding } = binding().databaseOpenState(
+      this.#handle,
+      name,
+      wanted === undefined ? '' : typeof wanted === 'object' ? 'codec' : wanted,
+    )
+    if (wanted === undefined && encoding === 'codec') {
+      throw makeError('MARBLE_INCOMPATIBLE', `state '${name}' was created with a codec of its own: pass it as valueEncoding`)
+    }
+    return new StateBackend<V>(this, name, handle, (wanted ?? encoding) as ValueEncoding | Codec)
+  }
+
+  /** Create a table. Without primaryKey rows keep their order of insertion. */
+  async createTable<R = Record<string, unknown>>(name: string, options: CreateTableOptions): Promise<Table<R>> {
+    this.#checkOpen()
+    if (typeof name !== 'string' || name === '') throw invalidArgument('createTable: the name must be a string that is not empty')
+    checkOptions(
+      'createTable',
+      options,
+      ['schema', 'primaryKey', 'ifNotExists', 'bloomBitsPerKey', 'pointIndex', 'zoneMaps', ...(options?.replicated === false ? ['replicated'] : [])],
+      ['replicated', 'preset', 'compression', 'ttlMs', 'logged'],
+    )
+    await this.createNativeTable(name, schemaToJson(options.schema), options, false)
+    return this.table<R>(name)
+  }
+
+  /** @internal Also for the tables of the SQL catalog. */
+  async createNativeTable(
+    name: string,
+    schema: JsonSchema,
+    options: Omit<CreateTableOptions, 'schema'>,
+    isSystem: boolean,
+  ): Promise<void> {
+    const primaryKey = (options.primaryKey ?? []).map(column => {
+      const index = schema.fields.findIndex(field => field.name === column)
+      if (index < 0) {
+        const names = schema.fields.map(field => field.name).join(', ')
+        throw makeError('MARBLE_COLUMN_NOT_FOUND', `primaryKey: there is no column '${column}'; there are ${names}`)
+      }
+      return index
+    })
+    const { bloomBitsPerKey, pointIndex, zoneMaps, ifNotExists } = options
+    const text = JSON.stringify(schema)
+    const native = { bloomBitsPerKey, pointIndex, zoneMaps }
+    await binding().databaseCreateTable(this.#handle, name, text, primaryKey, ifNotExists === true, false, isSystem, native)
+  }
+
+  table<R = Record<string, unknown>>(name: string): Table<R> {
+    this.#checkOpen()
+    const opened = binding().databaseOpenTable(this.#handle, name)
+    if (opened.isState) throw makeError('MARBLE_TABLE_NOT_FOUND', `'${name}' is a state, not a table: use state('${name}')`)
+    return new Table<R>(this, name, opened)
+  }
+
+  async dropTable(name: string, options?: { ifExists?: boolean }): Promise<void> {
+    this.#checkOpen()
+    checkOptions('dropTable', options, ['ifExists'])
+    await binding().databaseDropTable(this.#handle, name, options?.ifExists === true)
+  }
+
+  listTables(options?: { system?: boolean }): string[] {
+    return this.#list(options?.system === true, false)
+  }
+
+  listStates(): string[] {
+    return this.#list(false, true)
+  }
+
+  async dropState(name: string): Promise<void> {
+    this.#checkOpen()
+    if (!this.listStates().includes(name)) throw makeError('MARBLE_TABLE_NOT_FOUND', `there is no state '${name}'`)
+    await binding().databaseDropTable(this.#handle, name, false)
+  }
+
+  batch(): WriteBatch {
+    return new WriteBatch(binding().batchNew(this.#handle))
+  }
+
+  snapshot(): Snapshot {
+    return new Snapshot(this, binding().snapshotOpen(this.#handle))
+  }
+
+  keyedState(_operatorId: string, _options?: object): never {
+    throw notSupported('keyedState')
+  }
+
+  timers(_operatorId: string): never {
+    throw notSupported('timers')
+  }
+
+  /** Write all memtables to files; behind the writes that were called before. */
+  async flush(): Promise<void> {
+    await binding().databaseFlush(this.#handle)
+  }
+
+  async compact(options: { table?: string; signal?: AbortSignal; onProgress?: (progress: object) => void } = {}): Promise<void> {
+    checkOptions('compact', options, ['table'], ['signal', 'onProgress'])
+    if (options.table !== undefined) this.#nameOf(options.table)
+    await binding().databaseCompact(this.#handle, options.table ?? '')
+  }
+
+  async checkpoint(_dir: string): Promise<void> {
+    throw notSupported('checkpoint')
+  }
+
+  async backup(_dir: string, _options?: object): Promise<{ id: number; bytesCopied: number }> {
+    throw notSupported('backup')
+  }
+
+  static async restore(_backupDir: string, _toDir: string, _options?: object): Promise<void> {
+    throw notSupported('restore')
+  }
+
+  changes(_table: string, _options?: object): never {
+    throw notSupported('changes')
+  }
+
+  /** False: the next write may have to wait. */
+  get writable(): boolean {
+    return binding().databaseWritable(this.#handle)
+  }
+
+  async drained(): Promise<void> {
+    this.#checkOpen()
+    while (!this.writable) {
+      await new Promise(resolve => setTimeout(resolve, kDrainPollMs))
+      this.#checkOpen()
+    }
+  }
+
+  metrics(): Record<string, unknown> {
+    return binding().databaseMetrics(this.#handle)
+  }
+
+  on(event: EventName, listener: Listener): this {
+    checkChoice('on', 'event', event, ['flush', 'compaction', 'stall', 'backgroundError'])
+    const listeners = this.#listeners.get(event) ?? new Set()
+    listeners.add(listener)
+    this.#listeners.set(event, listeners)
+    return this
+  }
+
+  /** Close everything that was opened with it, wait for writes under way, close. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close()
+    return this.#closing
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close()
+  }
+
+  /** @internal Remember how to close a child; returns how to forget it. */
+  track(close: () => void): () => void {
+    this.#children.add(close)
+    return () => this.#children.delete(close)
+  }
+
+  /** @internal A child that takes time to close (the jobs over this database). */
+  own(close: () => Promise<void>): () => void {
+    this.#owned.add(close)
+    return () => this.#owned.delete(close)
+  }
+
+  /** @internal */
+  get nativeHandle(): DatabaseHandle {
+    return this.#handle
+  }
+
+  async #close(): Promise<void> {
+    for (const close of [...this.#owned]) await close()
+    for (const close of [...this.#children]) close()
+    this.#children.clear()
+    await binding().databaseClose(this.#handle)
+  }
+
+  #checkOpen(): void {
+    if (this.#closing !== undefined) throw makeError('MARBLE_CLOSED', 'the database is closed')
+  }
+
+  #nameOf(table: string): void {
+    if (!binding().databaseListTables(this.#handle).some(({ name }) => name === table)) {
+      throw makeError('MARBLE_TABLE_NOT_FOUND', `there is no table '${table}'`)
+    }
+  }
+
+  #list(system: boolean, states: boolean): string[] {
+    return binding()
+      .databaseListTables(this.#handle)
+      .filter(table => table.isState === states && (system || !table.isSystem))
+      .map(table => table.name)
+      .sort()
+  }
+
+  #emit(event: string, info: object): void {
+    if (event === 'backgroundError') this.#logger.error(info, 'background error: the database is read-only until it is reopened')
+    else this.#logger.debug(info, event)
+    for (const listener of this.#listeners.get(event) ?? []) listener(info)
+  }
+}

@@ -1,0 +1,71 @@
+// Changes over any number of states and tables, atomic when committed. Of several changes of one key the last one counts.
+import type { WriteBatchHandle } from '../../binding.js'
+import { importRows } from '../arrow/import.js'
+import type { RecordBatchLike, TableLike } from '../arrow/like.js'
+import { binding } from '../binding.js'
+import { checkChoice, checkOptions } from '../options.js'
+import type { Key, StateBackend } from '../state/state-backend.js'
+import type { Table } from '../table/table.js'
+import { handleOf } from './handles.js'
+
+export type Durability = 'process' | 'power'
+
+export class WriteBatch {
+  readonly #handle: WriteBatchHandle
+
+  /** Made by Database.batch. */
+  constructor(handle: WriteBatchHandle) {
+    this.#handle = handle
+  }
+
+  put<V>(state: StateBackend<V>, key: Key, value: V | Key): this {
+    binding().batchPut(this.#handle, state[handleOf], key, state.encode(value))
+    return this
+  }
+
+  delete<V>(state: StateBackend<V>, key: Key): this {
+    binding().batchDelete(this.#handle, state[handleOf], key)
+    return this
+  }
+
+  /** Delete the keys from `from` up to, not including, `to`. */
+  deleteRange<V>(state: StateBackend<V>, from: Key, to: Key): this {
+    if (Buffer.compare(Buffer.from(from as string), Buffer.from(to as string)) < 0) {
+      binding().batchDeleteRange(this.#handle, state[handleOf], from, to)
+    }
+    return this
+  }
+
+  insert<R>(table: Table<R>, rows: RecordBatchLike | TableLike | readonly R[]): this {
+    for (const batch of importRows(table.jsonSchema, rows)) binding().batchInsert(this.#handle, table[handleOf], batch)
+    return this
+  }
+
+  deleteRow<R>(table: Table<R>, key: object | unknown[]): this {
+    binding().batchDeleteRow(this.#handle, table[handleOf], table.keyValues(key))
+    return this
+  }
+
+  /** Write it. Afterwards the batch is empty and may be used again. */
+  commit(options?: { durability?: Durability }): Promise<void> {
+    return binding().batchCommit(this.#handle, isPower(options))
+  }
+
+  commitSync(options?: { durability?: Durability }): void {
+    binding().batchCommitSync(this.#handle, isPower(options))
+  }
+
+  get length(): number {
+    return binding().batchLength(this.#handle)
+  }
+
+  clear(): void {
+    binding().batchClear(this.#handle)
+  }
+}
+
+function isPower(options: { durability?: Durability } | undefined): boolean {
+  checkOptions('commit', options, ['durability'])
+  checkChoice('commit', 'durability', options?.durability, ['process', 'power'])
+  return options?.durability === 'power'
+}

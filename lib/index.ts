@@ -1,0 +1,35 @@
+// The package: re-exports only.
+export type { Batch } from './arrow/batch.js'
+export type { ValueOptions } from './arrow/values.js'
+export { useBinding } from './binding.js'
+export { type CreateTableOptions, Database, type OpenOptions, type TableOptions } from './database/database.js'
+export { Snapshot } from './database/snapshot.js'
+export { type Durability, WriteBatch } from './database/write-batch.js'
+export {
+  ClosedError,
+  CorruptionError,
+  type ErrorCode,
+  errorCodes,
+  IncompatibleError,
+  IncompatibleStateError,
+  KafkaError,
+  LockedError,
+  MarbleError,
+  NotSupportedError,
+  SchemaError,
+} from './errors.js'
+export type { Logger } from './logger.js'
+export type { Codec, ValueEncoding } from './state/codec.js'
+export { type Key, type Range, StateBackend, type StateOptions, type StateScanOptions } from './state/state-backend.js'
+export type { Scan } from './table/scan.js'
+export { type RowKey, type ScanOptions, Table, type TableIterator } from './table/table.js'
+export { type ConnectorConfig, createSource, type Offset, type SourceConnector } from './kafka/source-connector.js'
+export { SqlError } from './sql/sql-error.js'
+export type { Job, JobEventName, JobMetrics, JobStatus } from './stream/job.js'
+export {
+  type ExecutorOptions,
+  type QueryOptions,
+  type ReadableTable,
+  type StatementResult,
+  StreamingSQLExecutor,
+} from './stream/executor.js'

@@ -1,0 +1,390 @@
+// SQL over streams and local tables: text to plans (lib/sql), plans to jobs (the addon), the catalog in the store.
+import { mkdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { JobManagerHandle } from '../../binding.js'
+import { type JsonField, type JsonSchema, schemaToJson } from '../arrow/json-schema.js'
+import { binding } from '../binding.js'
+import { Database } from '../database/database.js'
+import { invalidArgument, makeError, notSupported } from '../errors.js'
+import type { Logger } from '../logger.js'
+import { checkChoice, checkCount, checkOptions } from '../options.js'
+import {
+  type Catalog,
+  explain,
+  isBounded,
+  type JobPlan,
+  type JobSettings,
+  type Parameters,
+  type ParsedStatement,
+  parseStatements,
+  type PlannedStatement,
+  Planner,
+} from '../sql/index.js'
+import type { Scan } from '../table/scan.js'
+import type { Table } from '../table/table.js'
+import { CatalogStore } from './catalog-store.js'
+import { constantRows } from './constant-rows.js'
+import { Job } from './job.js'
+import { Pump, RegisteredRows, type SourceRows } from './pump.js'
+import { queryScan, rowsScan } from './query-scan.js'
+
+export interface ExecutorOptions {
+  statePath: string
+  checkpointIntervalSeconds?: number
+  maxParallelism?: number
+  parallelism?: number
+  epochMs?: number
+  stateBackend?: 'marbledb' | 'memory'
+  timerBackend?: 'marbledb' | 'memory'
+  memoryBudgetBytes?: number
+  logger?: Logger
+}
+export interface StatementResult {
+  kind: string
+  job?: Job
+  rows?: Scan
+  message?: string
+}
+export interface QueryOptions {
+  params?: unknown[] | Record<string, unknown>
+  changelog?: boolean
+  signal?: AbortSignal
+}
+export type ReadableTable<R> = Pick<Table<R>, 'get' | 'getAsync' | 'getMany' | 'scan' | 'count' | 'schema' | 'primaryKey'>
+
+const kDatabase = 'marbledb_embedded'
+const kMaxEpochMs = 2_000
+const column = (name: string): JsonField => ({ name, nullable: true, type: { name: 'utf8' }, children: [] })
+
+export class StreamingSQLExecutor implements AsyncDisposable {
+  readonly database: Database
+  readonly #planner: Planner
+  readonly #store: CatalogStore
+  readonly #manager: JobManagerHandle
+  readonly #jobs: Job[] = []
+  readonly #sources = new Map<string, RegisteredRows>()
+  #settings: Record<string, string> = {}
+  // Statements of several calls do not mix.
+  #queue: Promise<unknown> = Promise.resolve()
+  #closing: Promise<void> | undefined
+  readonly #disown: () => void
+
+  private constructor(database: Database, catalog: Catalog, store: CatalogStore, manager: JobManagerHandle) {
+    this.database = database
+    this.#planner = new Planner(catalog)
+    this.#store = store
+    this.#manager = manager
+    this.#disown = database.own(() => this.close())
+  }
+
+  /** The database lies at <statePath>/marbledb_embedded. Opening restarts nothing by itself. */
+  static async open(options: ExecutorOptions): Promise<StreamingSQLExecutor> {
+    const where = 'StreamingSQLExecutor.open'
+    if (typeof options?.statePath !== 'string' || options.statePath === '') throw invalidArgument(`${where}: statePath must be a directory`)
+    checkOptions(
+      where,
+      options,
+      ['statePath', 'checkpointIntervalSeconds', 'maxParallelism', 'epochMs', 'stateBackend', 'timerBackend', 'logger'],
+      ['memoryBudgetBytes', 'parallelism'],
+    )
+    checkChoice(where, 'stateBackend', options.stateBackend, ['marbledb', 'memory'])
+    checkChoice(where, 'timerBackend', options.timerBackend, ['marbledb', 'memory'])
+    if (options.stateBackend === 'memory') throw notSupported(`${where}: stateBackend 'memory'`)
+    if (options.timerBackend === 'memory') throw notSupported(`${where}: timerBackend 'memory'`)
+    checkCount(where, 'epochMs', options.epochMs, 1)
+    checkCount(where, 'maxParallelism', options.maxParallelism, 1)
+    if ((options.epochMs ?? 0) > kMaxEpochMs) throw invalidArgument(`${where}: epochMs is at most ${kMaxEpochMs}`)
+    if (options.checkpointIntervalSeconds !== undefined && !(options.checkpointIntervalSeconds > 0)) {
+      throw invalidArgument(`${where}: checkpointIntervalSeconds must be greater than 0`)
+    }
+    await mkdir(options.statePath, { recursive: true })
+    const database = await Database.open(join(options.statePath, kDatabase), options.logger === undefined ? {} : { logger: options.logger })
+    try {
+      const store = new CatalogStore(database)
+      const catalog = await store.load()
+      const manager = await binding().jobManagerOpen(database.nativeHandle, {
+        epochMs: options.epochMs,
+        checkpointIntervalMs: options.checkpointIntervalSeconds === undefined ? undefined : options.checkpointIntervalSeconds * 1000,
+        maxParallelism: options.maxParallelism,
+      })
+      return new StreamingSQLExecutor(database, catalog, store, manager)
+    } catch (error) {
+      await database.close()
+      throw error
+    }
+  }
+
+  /** Those that were started and have not made room for a successor. */
+  get jobs(): Job[] {
+    return [...this.#jobs]
+  }
+
+  /** One result per statement; resolves when each is accepted and its job runs. */
+  execute(sql: string, options: { vars?: Record<string, string>; params?: unknown[] | Record<string, unknown> } = {}): Promise<StatementResult[]> {
+    return this.#inOrder(async () => {
+      checkOptions('execute', options, ['vars', 'params'])
+      const results: StatementResult[] = []
+      for (const parsed of parseStatements(sql, { vars: options.vars })) {
+        this.#checkOpen()
+        results.push(await this.#run(parsed, options.params as Parameters | undefined, {}))
+      }
+      return results
+    })
+  }
+
+  /** @internal One statement of a text that was parsed as a whole: errors name the place in that text. */
+  executeParsed(parsed: ParsedStatement, options: QueryOptions): Promise<StatementResult> {
+    return this.#inOrder(() => {
+      this.#checkOpen()
+      return this.#run(parsed, options.params as Parameters | undefined, options)
+    })
+  }
+
+  /**
+   * Over local tables and bounded sources the final rows, and it ends. With an unbounded source, or changelog: true, it is
+   * continuous, and the first column `op` says what happened to the row.
+   */
+  query<R = Record<string, unknown>>(select: string, options: QueryOptions = {}): Scan<R> {
+    this.#checkOpen()
+    checkOptions('query', options, ['params', 'changelog', 'signal'])
+    const statements = parseStatements(select)
+    if (statements.length !== 1) throw invalidArgument(`query takes one SELECT, not ${statements.length} statements: use execute`)
+    const planned = this.#planner.plan(statements[0]!, { params: options.params as Parameters | undefined, settings: this.#settings })
+    if (planned.kind !== 'select' && planned.kind !== 'values') throw invalidArgument(`query takes a SELECT, not ${planned.kind}: use execute`)
+    return this.#scan<R>(planned, options)
+  }
+
+  /** A local table, for reading. */
+  table<R = Record<string, unknown>>(name: string): ReadableTable<R> {
+    this.#checkOpen()
+    const object = this.#planner.catalog.find(name)
+    if (object?.kind === 'view') throw makeError('MARBLE_TABLE_NOT_FOUND', `'${name}' is a view: read it with query('SELECT * FROM ${name}')`)
+    if (object !== undefined && object.config.connector !== 'marbledb') {
+      throw makeError('MARBLE_TABLE_NOT_FOUND', `'${name}' is no local table (connector '${object.config.connector}'): it can be queried, not read by key`)
+    }
+    return this.database.table<R>(name)
+  }
+
+  /** Make an iterable a table. A job that resumes gets it from its beginning again, and skips what it has seen. */
+  registerSource(
+    name: string,
+    rows: SourceRows,
+    options: { schema: { fields: readonly object[] }; watermark?: { column: string; maxOutOfOrdernessMs: number } },
+  ): void {
+    this.#checkOpen()
+    checkOptions('registerSource', options, ['schema', 'watermark'])
+    const schema = schemaToJson(options?.schema)
+    const iterable = rows as Partial<AsyncIterable<object>> & Partial<Iterable<object>>
+    if (typeof iterable?.[Symbol.asyncIterator] !== 'function' && typeof iterable?.[Symbol.iterator] !== 'function') {
+      throw invalidArgument('registerSource: rows must be an iterable or an async iterable')
+    }
+    const fields = schema.fields.map(({ name, type, nullable, children }) => ({ name, type, nullable, children }))
+    this.#planner.catalog.registerSource({ name, fields: fields as never, watermark: options.watermark, bounded: true })
+    this.#sources.set(name, new RegisteredRows(name, { fields }, rows))
+  }
+
+  subscribe(_table: string, _options?: object): never {
+    throw notSupported('subscribe')
+  }
+
+  registerFunction(_name: string, _signature: object, _fn: (...args: never[]) => unknown): never {
+    throw notSupported('registerFunction')
+  }
+
+  registerConnector(_type: string, _factory: (config: never) => unknown): never {
+    throw notSupported('registerConnector', 'registerSource takes any iterable')
+  }
+
+  async registerDimensionTable(_name: string, _data: object, _options: object): Promise<never> {
+    throw notSupported('registerDimensionTable')
+  }
+
+  /** The plan of a statement, with its changelog modes. */
+  explain(sql: string): string {
+    this.#checkOpen()
+    return parseStatements(sql)
+      .map(parsed => {
+        const planned = this.#planner.plan(parsed, { settings: this.#settings })
+        if (planned.kind === 'explain') return planned.text
+        if ('plan' in planned) return explain(planned.plan as JobPlan)
+        throw invalidArgument(`there is no plan to explain for ${planned.kind}`)
+      })
+      .join('\n\n')
+  }
+
+  /** Does every job make progress, and if not, why. */
+  health(): { job: string; ok: boolean; reason?: string }[] {
+    return this.#jobs.map(job => {
+      const { status } = job
+      if (status === 'failed') return { job: job.name, ok: false, reason: job.error?.message ?? 'failed' }
+      if (status === 'paused' || status === 'restarting') return { job: job.name, ok: false, reason: status }
+      return { job: job.name, ok: true }
+    })
+  }
+
+  /** End all jobs at their last epoch, close the database. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close()
+    return this.#closing
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close()
+  }
+
+  async #close(): Promise<void> {
+    await this.#queue
+    await binding().jobManagerClose(this.#manager)
+    // It was the database that asked, or it is asked now: not both.
+    this.#disown()
+    await this.database.close()
+  }
+
+  #checkOpen(): void {
+    if (this.#closing !== undefined) throw makeError('MARBLE_CLOSED', 'the executor is closed')
+  }
+
+  #inOrder<T>(run: () => Promise<T>): Promise<T> {
+    const result = this.#queue.then(run)
+    this.#queue = result.catch(() => {})
+    return result
+  }
+
+  async #run(parsed: ParsedStatement, params: Parameters | undefined, query: QueryOptions): Promise<StatementResult> {
+    const planned = this.#planner.plan(parsed, { params, settings: this.#settings })
+    const { kind } = planned
+    switch (planned.kind) {
+      case 'createTable':
+      case 'createView':
+        return { kind, message: await this.#create(planned) }
+      case 'dropTable':
+      case 'dropView':
+        return { kind, message: await this.#drop(planned) }
+      case 'insert':
+      case 'statementSet': {
+        const job = await this.#startJob(planned)
+        return { kind, job, message: `job ${job.name} is ${job.status}` }
+      }
+      case 'insertValues': {
+        const { rows } = await this.database.table(planned.table.name).insert(constantRows(planned))
+        return { kind, message: `${rows} rows into ${planned.table.name}` }
+      }
+      case 'select':
+      case 'values':
+        return { kind, rows: this.#scan(planned, query) }
+      case 'explain':
+        return { kind, message: planned.text }
+      case 'set':
+        this.#settings = { ...this.#settings, [planned.key]: planned.value }
+        return { kind, message: `${planned.key} = ${planned.value}` }
+      case 'reset':
+        this.#settings = planned.key === undefined ? {} : Object.fromEntries(Object.entries(this.#settings).filter(([key]) => key !== planned.key))
+        return { kind, message: planned.key ?? 'all settings' }
+      case 'showTables':
+      case 'showViews':
+        return { kind, rows: textRows(['name'], planned.names.map(name => [name])) }
+      case 'showJobs':
+        return { kind, rows: textRows(['id', 'name', 'status'], this.#jobs.map(job => [job.id, job.name, job.status])) }
+      case 'showCreate':
+        return { kind, message: planned.ddl, rows: textRows(['ddl'], [[planned.ddl]]) }
+      case 'describe':
+        return {
+          kind,
+          rows: textRows(
+            ['name', 'type', 'null', 'key', 'extras', 'watermark'],
+            planned.columns.map(c => ['name', 'type', 'null', 'key', 'extras', 'watermark'].map(name => textOf((c as unknown as Record<string, unknown>)[name]))),
+          ),
+        }
+      case 'showSettings':
+        return { kind, rows: textRows(['key', 'value', 'description'], planned.settings.map(s => [s.key, s.value, s.description])) }
+    }
+  }
+
+  async #create(planned: Extract<PlannedStatement, { kind: 'createTable' | 'createView' }>): Promise<string> {
+    const { name } = planned.kind === 'createTable' ? planned.table : planned.view
+    if (planned.kind === 'createTable' && planned.fields !== undefined) {
+      // First the table, then the catalog: a crash between the two is healed by running the statement again.
+      const schema = { fields: planned.fields as unknown as JsonField[] }
+      await this.database.createNativeTable(name, schema, { primaryKey: [...planned.table.primaryKey], ifNotExists: true }, false)
+    }
+    if (!planned.isNew) return `${name} exists already`
+    this.#planner.apply(planned)
+    await this.#store.save(this.#planner.catalog)
+    return `${name} created`
+  }
+
+  async #drop(planned: Extract<PlannedStatement, { kind: 'dropTable' | 'dropView' }>): Promise<string> {
+    const { name } = planned
+    const object = planned.kind === 'dropTable' ? planned.table : planned.view
+    if (object === undefined) return `there was no ${name}`
+    const writer = this.#jobs.find(job => job.targets.includes(name) && !['finished', 'failed', 'cancelled'].includes(job.status))
+    if (writer !== undefined) throw makeError('MARBLE_INVALID_ARGUMENT', `job '${writer.name}' writes into ${name}: cancel it first`)
+    this.#planner.apply(planned)
+    await this.#store.save(this.#planner.catalog)
+    if (object.kind === 'table' && object.config.connector === 'marbledb') await this.database.dropTable(name, { ifExists: true })
+    this.#sources.delete(name)
+    return `${name} dropped`
+  }
+
+  async #startJob(planned: { plan: JobPlan; targets: readonly string[]; settings: JobSettings }): Promise<Job> {
+    const { plan, targets, settings } = planned
+    const job = await this.#start(plan, targets, settings)
+    for (let i = this.#jobs.length - 1; i >= 0; i--) if (this.#jobs[i]!.name === job.name) this.#jobs.splice(i, 1)
+    this.#jobs.push(job)
+    return job
+  }
+
+  async #start(plan: JobPlan, targets: readonly string[], settings: JobSettings): Promise<Job> {
+    if ((settings.parallelism ?? 1) > 1) throw notSupported("'parallelism.default' above 1")
+    const feeds = plan.nodes.flatMap(node => {
+      if (node.type !== 'source' || node.connector !== 'js') return []
+      const source = this.#sources.get(node.table)
+      if (source === undefined) throw makeError('MARBLE_TABLE_NOT_FOUND', `source '${node.table}' is not registered in this process: call registerSource`)
+      const columns = { fields: node.fields as unknown as JsonField[] }
+      return [{ id: node.id, iterator: source.iterate(), pump: new Pump(source, columns) }]
+    })
+    const handle = await binding().jobStart(
+      this.#manager,
+      JSON.stringify(plan),
+      settings.restart === 'fresh',
+      feeds.map(feed => feed.id),
+      feeds.map(feed => feed.pump.handle),
+    )
+    const job = new Job(handle, targets, isBounded(plan))
+    for (const { pump, iterator } of feeds) {
+      job.whenEnded(() => pump.stop())
+      void pump.run(iterator)
+    }
+    return job
+  }
+
+  #scan<R>(planned: Extract<PlannedStatement, { kind: 'select' | 'values' }>, options: QueryOptions): Scan<R> {
+    const fields = planned.fields as unknown as readonly JsonField[]
+    if (planned.kind === 'values') {
+      if (options.changelog === true) throw notSupported('changelog of constant rows')
+      return rowsScan<R>({ fields: [...fields] }, constantRows(planned))
+    }
+    const sink = planned.plan.nodes.at(-1)
+    const updating = sink?.type === 'sink' && sink.mode === 'upsert'
+    const continuous = !planned.bounded || options.changelog === true
+    if (continuous && updating) throw notSupported('a continuous query with updates', 'INSERT it into a table with a primary key and read that')
+    return queryScan<R>({
+      fields,
+      withOp: continuous,
+      signal: options.signal,
+      start: () => {
+        this.#checkOpen()
+        return this.#start(planned.plan, [], planned.settings)
+      },
+    })
+  }
+}
+
+function textOf(value: unknown): string | null {
+  return value === null || value === undefined ? null : String(value)
+}
+
+function textRows(names: readonly string[], rows: readonly (readonly (string | null)[])[]): Scan {
+  const schema: JsonSchema = { fields: names.map(column) }
+  return rowsScan(schema, rows.map(row => Object.fromEntries(names.map((name, i) => [name, row[i] ?? null]))))
+}

@@ -1,0 +1,124 @@
+import assert from 'node:assert/strict'
+import { join } from 'node:path'
+import { Field, Schema, Utf8 } from 'apache-arrow'
+import { ClosedError, Database, MarbleError } from 'marbledb'
+import { temporaryDirectory, withCode, withDatabase } from '../helpers.js'
+
+const schema = new Schema([new Field('id', new Utf8(), false)])
+
+describe('Database', () => {
+  it('keeps what was written over close and open', async () => {
+    const directory = temporaryDirectory()
+    const path = join(directory.path, 'db')
+    const first = await Database.open(path)
+    first.state('s').put('k', 'v')
+    await (await first.createTable('t', { schema, primaryKey: ['id'] })).insert([{ id: 'a' }])
+    await first.close()
+    const second = await Database.open(path)
+    assert.equal(second.state('s').getString('k'), 'v')
+    assert.deepEqual(second.table('t').get(['a']), { id: 'a' })
+    assert.deepEqual(second.listTables(), ['t'])
+    assert.deepEqual(second.listStates(), ['s'])
+    await second.close()
+    directory.remove()
+  })
+
+  it('refuses everything after close with MARBLE_CLOSED, and closes twice without harm', async () => {
+    const database = await Database.open(':memory:')
+    const state = database.state('s')
+    const table = await database.createTable('t', { schema, primaryKey: ['id'] })
+    const batch = database.batch()
+    const snapshot = database.snapshot()
+    await Promise.all([database.close(), database.close()])
+    await database.close()
+    assert.throws(() => state.get('k'), ClosedError)
+    assert.throws(() => state.put('k', 'v'), withCode('MARBLE_CLOSED'))
+    assert.throws(() => [...state.scan()], withCode('MARBLE_CLOSED'))
+    assert.throws(() => table.get(['a']), withCode('MARBLE_CLOSED'))
+    assert.throws(() => batch.put(state, 'k', 'v'), withCode('MARBLE_CLOSED'))
+    assert.throws(() => database.state('s'), withCode('MARBLE_CLOSED'))
+    assert.throws(() => database.snapshot(), withCode('MARBLE_CLOSED'))
+    await assert.rejects(table.insert([{ id: 'b' }]), withCode('MARBLE_CLOSED'))
+    await assert.rejects(database.flush(), withCode('MARBLE_CLOSED'))
+    await assert.rejects(state.getAsync('k'), withCode('MARBLE_CLOSED'))
+    snapshot.close()
+  })
+
+  it('shares one native database between two objects of one path; each has its own close', async () => {
+    await withDatabase(async (database, path) => {
+      const other = await Database.open(path)
+      other.state('s').put('k', 'v')
+      await other.close()
+      assert.equal(database.state('s').getString('k'), 'v')
+      assert.throws(() => other.state('s'), withCode('MARBLE_CLOSED'))
+    })
+  })
+
+  it('writes that were not awaited are there after close', async () => {
+    const directory = temporaryDirectory()
+    const path = join(directory.path, 'db')
+    const database = await Database.open(path)
+    const table = await database.createTable('t', { schema, primaryKey: ['id'] })
+    const inserts = Array.from({ length: 50 }, (_, i) => table.insert([{ id: `row-${i}` }]))
+    await database.close()
+    await Promise.all(inserts)
+    const again = await Database.open(path)
+    assert.equal(await again.table('t').count(), 50n)
+    await again.close()
+    directory.remove()
+  })
+
+  it('is closed by await using', async () => {
+    let database: Database
+    {
+      await using scoped = await Database.open(':memory:')
+      database = scoped
+    }
+    assert.throws(() => database.snapshot(), withCode('MARBLE_CLOSED'))
+  })
+
+  it('names unknown options with a suggestion, and those that do nothing yet', async () => {
+    await assert.rejects(Database.open(':memory:', { durabilty: 'power' } as never), /unknown option 'durabilty' \(did you mean 'durability'\?\)/)
+    await assert.rejects(Database.open(':memory:', { durability: 'full' } as never), TypeError)
+    await assert.rejects(Database.open(':memory:', { memoryBudgetBytes: 1 }), withCode('MARBLE_NOT_SUPPORTED', /memoryBudgetBytes/))
+    await assert.rejects(Database.open(''), TypeError)
+    const database = await Database.open(':memory:')
+    await assert.rejects(database.createTable('t', { schema, compression: 'zstd' }), withCode('MARBLE_NOT_SUPPORTED', /compression/))
+    await assert.rejects(database.createTable('t', { schema, primaryKey: ['no'] }), withCode('MARBLE_COLUMN_NOT_FOUND', /id/))
+    assert.throws(() => database.state('s', { ttlMs: 5 }), withCode('MARBLE_NOT_SUPPORTED', /ttlMs/))
+    assert.throws(() => database.table('none'), withCode('MARBLE_TABLE_NOT_FOUND', /none/))
+    await database.close()
+  })
+
+  it('does not create a database where it must not', async () => {
+    const directory = temporaryDirectory()
+    await assert.rejects(Database.open(join(directory.path, 'db'), { create: false }), MarbleError)
+    directory.remove()
+  })
+
+  it('drops tables and states', async () => {
+    await withDatabase(async database => {
+      await database.createTable('t', { schema, primaryKey: ['id'] })
+      database.state('s').put('k', 'v')
+      await assert.rejects(database.createTable('t', { schema }), withCode('MARBLE_TABLE_EXISTS'))
+      await database.createTable('t', { schema, primaryKey: ['id'], ifNotExists: true })
+      await assert.rejects(database.createTable('t', { schema, ifNotExists: true }), withCode('MARBLE_INCOMPATIBLE'))
+      await database.dropTable('t')
+      await database.dropState('s')
+      assert.deepEqual([database.listTables(), database.listStates()], [[], []])
+      await assert.rejects(database.dropTable('t'), withCode('MARBLE_TABLE_NOT_FOUND'))
+      await database.dropTable('t', { ifExists: true })
+      assert.equal(database.state('s').get('k'), undefined)
+    })
+  })
+
+  it('tells of flushes', async () => {
+    await withDatabase(async database => {
+      const flushed = new Promise<object>(resolve => database.on('flush', resolve))
+      database.state('s').put('k', 'v')
+      await database.flush()
+      assert.ok('rows' in (await flushed))
+      assert.equal(database.metrics().flushes, 1)
+    })
+  })
+})
