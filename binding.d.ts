@@ -211,6 +211,7 @@ export function jobPause(job: JobHandle): Promise<void>
 export function jobResume(job: JobHandle): Promise<void>
 export function jobCancel(job: JobHandle): Promise<void>
 export function jobStop(job: JobHandle): Promise<void>
+export function jobDrain(job: JobHandle): Promise<void>
 export function jobOn(job: JobHandle, listener: (event: string, epoch: bigint, message: string) => void): void
 export function jobNextResult(job: JobHandle, timeoutMs: number): Promise<BatchChunk | null | undefined>
 export function pushSourceNew(schema: string, onDemand: () => void): PushSourceHandle

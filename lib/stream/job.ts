@@ -1,7 +1,7 @@
 // A streaming job as its user sees it.
 import type { JobHandle } from '../../binding.js'
 import { binding } from '../binding.js'
-import { makeError, notSupported } from '../errors.js'
+import { makeError } from '../errors.js'
 import { checkChoice, checkOptions } from '../options.js'
 
 export type JobStatus = 'starting' | 'running' | 'paused' | 'restarting' | 'finished' | 'failed' | 'cancelled'
@@ -101,11 +101,14 @@ export class Job {
     this.#checkEnd()
   }
 
-  /** Commit what was read, then end; a later start resumes. */
+  /**
+   * Commit what was read, then end; a later start resumes. With `drain` the input ends here: all windows close, and the job is
+   * finished for good (`SET 'execution.restart' = 'fresh'` runs it again).
+   */
   async stop(options?: { savepoint?: string; drain?: boolean }): Promise<void> {
     checkOptions('stop', options, ['drain'], ['savepoint'])
-    if (options?.drain === true) throw notSupported("stop({ drain: true })", 'a bounded source closes its windows by ending')
-    await binding().jobStop(this.#handle)
+    if (options?.drain === true) await binding().jobDrain(this.#handle)
+    else await binding().jobStop(this.#handle)
     this.#checkEnd()
   }
 

@@ -93,6 +93,10 @@ napi_value FileMappings::Get(napi_env env, const std::shared_ptr<const lsm::SstR
     release->live->regions.erase(region);
     delete release;
   };
+  // Page cache, not heap: without this V8 would collect garbage for it. Before, not after: V8
+  // looks at its counter when the buffer is made.
+  int64_t now = 0;
+  napi_adjust_external_memory(env, -static_cast<int64_t>(size), &now);
   napi_value buffer = nullptr;
   if (napi_create_external_arraybuffer(env, address, size, finalize, release, &buffer) != napi_ok) {
     bool pending = false;
@@ -104,9 +108,6 @@ napi_value FileMappings::Get(napi_env env, const std::shared_ptr<const lsm::SstR
     if (!pending && live_->regions.contains(address)) finalize(env, address, release);
     return nullptr;
   }
-  // Page cache, not heap: without this V8 would collect garbage for it.
-  int64_t now = 0;
-  napi_adjust_external_memory(env, -static_cast<int64_t>(size), &now);
   napi_ref weak = nullptr;
   napi_create_reference(env, buffer, 0, &weak);
   entries_[file.get()] = {file, weak};

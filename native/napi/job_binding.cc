@@ -304,6 +304,11 @@ napi_value JobStop(napi_env env, napi_callback_info info) {
   return OnJob(env, info, [](stream::Job* job) { return job->Stop(); });
 }
 
+// function jobDrain(job: JobHandle): Promise<void>
+napi_value JobDrain(napi_env env, napi_callback_info info) {
+  return OnJob(env, info, [](stream::Job* job) { return job->Drain(); });
+}
+
 // function jobOn(job: JobHandle, listener: (event: string, epoch: bigint, message: string) => void): void
 napi_value JobOn(napi_env env, napi_callback_info info) {
   Arguments<2> args(env, info);
@@ -413,6 +418,7 @@ void RegisterJob(napi_env env, napi_value exports) {
   Export(env, exports, "jobResume", JobResume);
   Export(env, exports, "jobCancel", JobCancel);
   Export(env, exports, "jobStop", JobStop);
+  Export(env, exports, "jobDrain", JobDrain);
   Export(env, exports, "jobOn", JobOn);
   Export(env, exports, "jobNextResult", JobNextResult);
   Export(env, exports, "pushSourceNew", PushSourceNew);

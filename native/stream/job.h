@@ -80,6 +80,9 @@ class Job {
   virtual void Cancel() = 0;
   /// Commit what was read, then end; a later start resumes. Waits for the job's thread.
   virtual Status Stop() = 0;
+  /// End the input here: close all windows, commit, finish. A drained job is not run again unless
+  /// fresh: rows that came later would reopen windows whose results are out. Waits as Stop does.
+  virtual Status Drain() = 0;
   /// Wait until finished, failed or cancelled; false on time-out.
   virtual bool Wait(std::chrono::milliseconds timeout) = 0;
   virtual void SetListener(std::function<void(const JobEvent&)> listener) = 0;

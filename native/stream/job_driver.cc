@@ -250,6 +250,12 @@ Status JobDriver::RunInput() {
     }
     Publish(false);
   }
+  if (request() == Request::kDrain) {
+    for (auto& run : sources_) {
+      if (!run.finished) MARBLE_RETURN_NOT_OK(FinishSource(&run));
+    }
+    return Commit(JobStatus::kFinished, true);
+  }
   if (request() == Request::kStop && (changed_ || epoch_ > 0)) {
     last_power_ms_ = NowMs() - options_.checkpoint_interval_ms;  // a stop is a sync point
     return Commit(JobStatus::kCancelled, false);
@@ -344,7 +350,8 @@ JobRow JobDriver::MakeRow(JobStatus status, uint64_t epoch, const Status& error)
   JobRow row;
   row.name = plan_.job_name;
   row.plan = plan_.text;
-  row.status = JobStatusName(status);
+  const bool drained = status == JobStatus::kFinished && request() == Request::kDrain;
+  row.status = drained ? kDrainedStatus : JobStatusName(status);
   row.epoch = epoch;
   row.updated_ms = options_.clock->NowMs();
   if (!error.ok()) row.error = std::string(ErrorCodeName(CodeOf(error))) + ": " + MessageOf(error);
@@ -364,9 +371,9 @@ JobRow JobDriver::MakeRow(JobStatus status, uint64_t epoch, const Status& error)
 
 Status JobDriver::Commit(JobStatus status, bool last) {
   for (const auto& op : graph_->operators()) MARBLE_RETURN_NOT_OK(op->Flush(last));
+  const int64_t start = options_.clock->MonotonicMicros();
   EpochWrites writes;
   for (const auto& op : graph_->operators()) MARBLE_RETURN_NOT_OK(op->Snapshot(&writes));
-  const int64_t start = options_.clock->MonotonicMicros();
   const uint64_t epoch = epoch_ + 1;
   bool power = false;
   if (stored()) {
@@ -644,11 +651,15 @@ void JobDriver::Join() {
   if (thread_.joinable()) thread_.join();
 }
 
-Status JobDriver::Stop() {
+Status JobDriver::Stop() { return End(Request::kStop); }
+
+Status JobDriver::Drain() { return End(Request::kDrain); }
+
+Status JobDriver::End(Request request) {
   {
     std::lock_guard lock(mutex_);
     auto none = Request::kNone;
-    request_.compare_exchange_strong(none, Request::kStop);
+    request_.compare_exchange_strong(none, request);
     changed_status_.notify_all();
   }
   if (results_) results_->Abort();

@@ -61,6 +61,7 @@ class JobDriver : public Job {
   void Resume() override;
   void Cancel() override;
   Status Stop() override;
+  Status Drain() override;
   bool Wait(std::chrono::milliseconds timeout) override;
   void SetListener(std::function<void(const JobEvent&)> listener) override;
   Result<std::optional<std::shared_ptr<arrow::RecordBatch>>> NextResult(
@@ -71,7 +72,7 @@ class JobDriver : public Job {
   bool stored() const { return !plan_.collects(); }
 
  private:
-  enum class Request { kNone, kStop, kCancel };
+  enum class Request { kNone, kStop, kDrain, kCancel };
 
   struct SourceRun {
     SourceEntry* entry = nullptr;
@@ -91,6 +92,7 @@ class JobDriver : public Job {
 
   void Run();
   void Join();
+  Status End(Request request);
   Status RunInput();
   Status OpenSources();
   /// Take batches; true when any source gave one.

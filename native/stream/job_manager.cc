@@ -104,7 +104,8 @@ class JobManagerImpl : public JobManager {
       previous.reset();
     } else if (previous) {
       MARBLE_RETURN_NOT_OK(CheckCompatible(*before, plan));
-      if (previous->status == JobStatusName(JobStatus::kFinished) && plan.bounded()) {
+      const bool finished = previous->status == JobStatusName(JobStatus::kFinished);
+      if ((finished && plan.bounded()) || previous->status == kDrainedStatus) {
         return JobDriver::MakeFinished(id, std::move(plan), store_, *previous);
       }
     } else {

@@ -27,6 +27,9 @@ namespace marble::stream {
 inline constexpr char kJobsTable[] = "jobs";
 inline constexpr char kOffsetsTable[] = "connector_offsets";
 
+/// The status kept of a job that was drained: it is finished whatever its input.
+inline constexpr std::string_view kDrainedStatus = "drained";
+
 struct JobRow {
   std::string name;
   std::string plan;

@@ -42,7 +42,7 @@ process.stdout.write(
     cpuSeconds: (cpu.user + cpu.system) / 1e6,
     epochs: Number(metrics.epoch),
     dirtyGroups,
-    nsPerDirtyGroup: dirtyGroups === 0 ? 0 : (metrics.commitMicros * 1000) / dirtyGroups,
+    nsPerDirtyGroup: dirtyGroups === 0 ? 0 : (metrics.commitMs * 1e6) / dirtyGroups,
     peakRssMb: Math.round(process.resourceUsage().maxRSS / 1024),
   })}\n`,
 )
