@@ -32,7 +32,8 @@ function candidates(): string[] {
 
 /** Load this addon file instead of the package's own. Only before the first use. */
 export function useBinding(path: string): void {
-  if (loaded !== undefined) throw makeError('MARBLE_BINDING', 'the addon is loaded already: call useBinding before anything else')
+  if (loaded !== undefined)
+    throw makeError('MARBLE_BINDING', 'the addon is loaded already: call useBinding before anything else')
   chosen = path
 }
 

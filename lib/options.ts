@@ -18,7 +18,9 @@ function distance(a: string, b: string): number {
 /** " (did you mean 'x'?)", or nothing when no name is near. */
 export function didYouMean(name: string, names: readonly string[]): string {
   const [best] = names.map(known => ({ known, far: distance(name, known) })).sort((a, b) => a.far - b.far)
-  return best !== undefined && best.far <= Math.max(2, Math.floor(name.length / 3)) ? ` (did you mean '${best.known}'?)` : ''
+  return best !== undefined && best.far <= Math.max(2, Math.floor(name.length / 3))
+    ? ` (did you mean '${best.known}'?)`
+    : ''
 }
 
 /** Check the names in `options`. Those in `later` are known but do nothing yet. */
@@ -40,14 +42,19 @@ export function checkOptions(
 /** Check that a value is one of a list. */
 export function checkChoice(where: string, name: string, value: unknown, choices: readonly string[]): void {
   if (value !== undefined && !choices.includes(value as string)) {
-    throw invalidArgument(`${where}: ${name} must be ${choices.map(c => `'${c}'`).join(' or ')}, not ${JSON.stringify(value)}`)
+    throw invalidArgument(
+      `${where}: ${name} must be ${choices.map(c => `'${c}'`).join(' or ')}, not ${JSON.stringify(value)}`,
+    )
   }
 }
 
 /** Check that a value is a whole number of at least `least`. */
 export function checkCount(where: string, name: string, value: unknown, least = 0): void {
   if (value !== undefined && !(Number.isSafeInteger(value) && (value as number) >= least)) {
-    throw Object.assign(new RangeError(`${where}: ${name} must be a whole number of at least ${least}, not ${String(value)}`), { code: 'MARBLE_INVALID_ARGUMENT' })
+    throw Object.assign(
+      new RangeError(`${where}: ${name} must be a whole number of at least ${least}, not ${String(value)}`),
+      { code: 'MARBLE_INVALID_ARGUMENT' },
+    )
   }
 }
 

@@ -37,7 +37,8 @@ function emptyData(data: arrow.Data): void {
   mutable._nullCount = 1
   mutable.nullBitmap = new Uint8Array(8)
   if (mutable.values !== undefined) mutable.values = mutable.values.subarray(0, 0) as never
-  if (mutable.valueOffsets !== undefined) mutable.valueOffsets = new (mutable.valueOffsets.constructor as Int32ArrayConstructor)(1) as never
+  if (mutable.valueOffsets !== undefined)
+    mutable.valueOffsets = new (mutable.valueOffsets.constructor as Int32ArrayConstructor)(1) as never
 }
 
 export class MarbleBatch<T extends arrow.TypeMap = arrow.TypeMap> extends arrow.RecordBatch<T> implements Disposable {
@@ -46,7 +47,12 @@ export class MarbleBatch<T extends arrow.TypeMap = arrow.TypeMap> extends arrow.
   #holders: Holders | undefined
   readonly #vectors: (arrow.Vector | null)[] = []
 
-  constructor(schema: arrow.Schema<T>, data: arrow.Data<arrow.Struct<T>>, buffer: ArrayBuffer | undefined, zeroCopy: boolean) {
+  constructor(
+    schema: arrow.Schema<T>,
+    data: arrow.Data<arrow.Struct<T>>,
+    buffer: ArrayBuffer | undefined,
+    zeroCopy: boolean,
+  ) {
     super(schema, data)
     Object.defineProperty(this, 'zeroCopy', { value: zeroCopy, enumerable: false })
     if (buffer !== undefined) this.#holders = hold(buffer)

@@ -83,8 +83,17 @@ export class BatchReader {
         offsets = this.#offsets(buffer, BigInt64Array) as BigInt64Array
         break
     }
-    const children = layout.children.map((child, i) => this.#data(child, type.children[i]!.type as arrow.DataType, buffer))
-    return new arrow.Data(type, 0, length, validity === undefined ? 0 : nullCount, [offsets, values, validity] as never, children)
+    const children = layout.children.map((child, i) =>
+      this.#data(child, type.children[i]!.type as arrow.DataType, buffer),
+    )
+    return new arrow.Data(
+      type,
+      0,
+      length,
+      validity === undefined ? 0 : nullCount,
+      [offsets, values, validity] as never,
+      children,
+    )
   }
 
   // An absent buffer (no rows, or only nulls) is an empty view, never a view of something else.

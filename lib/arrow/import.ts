@@ -3,13 +3,25 @@ import type { ImportedBatch } from '../../binding.js'
 import { invalidArgument } from '../errors.js'
 import type { JsonSchema } from './json-schema.js'
 import { schemaToText } from './json-schema.js'
-import { type DataLike, type DataTypeLike, isRecordBatchLike, isTableLike, type RecordBatchLike, type SchemaLike, type TableLike } from './like.js'
+import {
+  type DataLike,
+  type DataTypeLike,
+  isRecordBatchLike,
+  isTableLike,
+  parametersOf,
+  type RecordBatchLike,
+  type SchemaLike,
+  type TableLike,
+} from './like.js'
 import { RowWriter } from './row-writer.js'
 
 /** Rows of a batch made of objects: bounded memory for the columns in between. */
 const kRowsPerBatch = 64 * 1024
 
-export function importRows(schema: JsonSchema, rows: RecordBatchLike | TableLike | readonly unknown[]): ImportedBatch[] {
+export function importRows(
+  schema: JsonSchema,
+  rows: RecordBatchLike | TableLike | readonly unknown[],
+): ImportedBatch[] {
   if (isTableLike(rows)) return rows.batches.map(batch => importBatch(batch))
   if (isRecordBatchLike(rows)) return [importBatch(rows)]
   if (!Array.isArray(rows)) throw invalidArgument('rows must be a RecordBatch, a Table or an array of objects')
@@ -26,7 +38,8 @@ export function importBatch(batch: RecordBatchLike, columns?: readonly string[])
   const nodes: number[] = []
   const buffers: (ArrayBufferView | undefined)[] = []
   const { fields } = batch.schema
-  const wanted = columns?.map(name => fields.findIndex(field => field.name === name)).filter(i => i >= 0) ?? fields.map((_, i) => i)
+  const wanted =
+    columns?.map(name => fields.findIndex(field => field.name === name)).filter(i => i >= 0) ?? fields.map((_, i) => i)
   for (const i of wanted) addNode(batch.data.children[i]!, nodes, buffers)
   const schema = columns === undefined ? batch.schema : narrowed(batch.schema, wanted)
   return { rows: batch.numRows, schema: schemaToText(schema), nodes: Float64Array.from(nodes), buffers }
@@ -45,7 +58,7 @@ function narrowed(schema: SchemaLike, wanted: readonly number[]): SchemaLike {
 function addNode(data: DataLike, nodes: number[], buffers: (ArrayBufferView | undefined)[]): void {
   const { type } = data
   if (type.typeId === -1) {
-    const indices = type.indices as DataTypeLike & { bitWidth: number; isSigned: boolean }
+    const indices = parametersOf(type).indices as DataTypeLike & { bitWidth: number; isSigned: boolean }
     const width = (indices.bitWidth / 8) * (indices.isSigned ? -1 : 1)
     const chunks = data.dictionary?.data ?? []
     nodes.push(data.length, data.offset, width, chunks.length, 0)

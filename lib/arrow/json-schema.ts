@@ -1,7 +1,7 @@
 // Schemas in the JSON form of Arrow's integration tests: how they cross to the addon (native/base/arrow_types.h).
 import * as arrow from 'apache-arrow'
 import { invalidArgument, makeError, notSupported } from '../errors.js'
-import { type DataTypeLike, type FieldLike, isSchemaLike, type SchemaLike } from './like.js'
+import { type DataTypeLike, type FieldLike, isSchemaLike, parametersOf, type SchemaLike } from './like.js'
 
 export type TimeUnit = 'SECOND' | 'MILLISECOND' | 'MICROSECOND' | 'NANOSECOND'
 export type JsonType =
@@ -34,7 +34,8 @@ const timeUnits = ['SECOND', 'MILLISECOND', 'MICROSECOND', 'NANOSECOND'] as cons
 const precisions = ['HALF', 'SINGLE', 'DOUBLE'] as const
 const intervalUnits = ['YEAR_MONTH', 'DAY_TIME', 'MONTH_DAY_NANO'] as const
 
-function typeToJson(type: DataTypeLike, where: string): JsonType {
+function typeToJson(given: DataTypeLike, where: string): JsonType {
+  const type = parametersOf(given)
   const number = (name: string): number => type[name] as number
   switch (type.typeId) {
     case 1:
@@ -50,7 +51,12 @@ function typeToJson(type: DataTypeLike, where: string): JsonType {
     case 6:
       return { name: 'bool' }
     case 7:
-      return { name: 'decimal', precision: number('precision'), scale: number('scale'), bitWidth: number('bitWidth') || 128 }
+      return {
+        name: 'decimal',
+        precision: number('precision'),
+        scale: number('scale'),
+        bitWidth: number('bitWidth') || 128,
+      }
     case 8:
       return { name: 'date', unit: number('unit') === 0 ? 'DAY' : 'MILLISECOND' }
     case 9:
@@ -84,7 +90,9 @@ function typeToJson(type: DataTypeLike, where: string): JsonType {
   }
 }
 
-function metadataToJson(metadata: ReadonlyMap<string, string> | undefined): { metadata?: { key: string; value: string }[] } {
+function metadataToJson(metadata: ReadonlyMap<string, string> | undefined): {
+  metadata?: { key: string; value: string }[]
+} {
   if (metadata === undefined || metadata.size === 0) return {}
   return { metadata: [...metadata].map(([key, value]) => ({ key, value })) }
 }
@@ -92,8 +100,8 @@ function metadataToJson(metadata: ReadonlyMap<string, string> | undefined): { me
 /** A field; dictionaries become the type of their values, which is how they are stored. */
 function fieldToJson(field: FieldLike, where: string): JsonField {
   const place = `${where} '${field.name}'`
-  const type = field.type.typeId === -1 ? (field.type.dictionary as DataTypeLike) : field.type
-  const children = (type.children as readonly FieldLike[] | undefined | null) ?? []
+  const type = field.type.typeId === -1 ? (parametersOf(field.type).dictionary as DataTypeLike) : field.type
+  const children = (parametersOf(type).children as readonly FieldLike[] | undefined | null) ?? []
   return {
     name: field.name,
     nullable: field.nullable !== false,
@@ -175,7 +183,10 @@ function fieldFromJson(field: JsonField): arrow.Field {
 
 /** A Schema of the apache-arrow that this package resolves. */
 export function schemaFromJson(schema: JsonSchema): arrow.Schema {
-  return new arrow.Schema(schema.fields.map(fieldFromJson), new Map((schema.metadata ?? []).map(({ key, value }) => [key, value])))
+  return new arrow.Schema(
+    schema.fields.map(fieldFromJson),
+    new Map((schema.metadata ?? []).map(({ key, value }) => [key, value])),
+  )
 }
 
 export function columnIndex(schema: JsonSchema, name: string, table: string): number {

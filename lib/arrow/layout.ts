@@ -22,10 +22,19 @@ export interface Layout {
   readonly children: readonly Layout[]
 }
 
-const intArrays = { 8: [Uint8Array, Int8Array], 16: [Uint16Array, Int16Array], 32: [Uint32Array, Int32Array], 64: [BigUint64Array, BigInt64Array] } as const
+const intArrays = {
+  8: [Uint8Array, Int8Array],
+  16: [Uint16Array, Int16Array],
+  32: [Uint32Array, Int32Array],
+  64: [BigUint64Array, BigInt64Array],
+} as const
 
 export function layoutOf({ type, children }: JsonField): Layout {
-  const make = (shape: Shape, array: TypedArrayConstructor = Uint8Array): Layout => ({ shape, array, children: (children ?? []).map(layoutOf) })
+  const make = (shape: Shape, array: TypedArrayConstructor = Uint8Array): Layout => ({
+    shape,
+    array,
+    children: (children ?? []).map(layoutOf),
+  })
   switch (type.name) {
     case 'null':
       return make('null')
@@ -49,7 +58,10 @@ export function layoutOf({ type, children }: JsonField): Layout {
     case 'int':
       return make('fixed', intArrays[type.bitWidth as 8 | 16 | 32 | 64][type.isSigned ? 1 : 0])
     case 'floatingpoint':
-      return make('fixed', type.precision === 'HALF' ? Uint16Array : type.precision === 'SINGLE' ? Float32Array : Float64Array)
+      return make(
+        'fixed',
+        type.precision === 'HALF' ? Uint16Array : type.precision === 'SINGLE' ? Float32Array : Float64Array,
+      )
     case 'decimal':
       return make('fixed', Uint32Array)
     case 'date':

@@ -3,8 +3,10 @@
 
 export interface DataTypeLike {
   readonly typeId: number
-  readonly [property: string]: unknown
 }
+/** What the types have of their own, by name: bitWidth, unit, children … */
+export type TypeParameters = DataTypeLike & Readonly<Record<string, unknown>>
+export const parametersOf = (type: DataTypeLike): TypeParameters => type as TypeParameters
 export interface FieldLike {
   readonly name: string
   readonly type: DataTypeLike
@@ -24,7 +26,7 @@ export interface DataLike {
   readonly valueOffsets?: ArrayBufferView
   readonly nullBitmap?: ArrayBufferView
   readonly children: readonly DataLike[]
-  readonly dictionary?: { readonly data: readonly DataLike[] }
+  readonly dictionary?: { readonly data: readonly DataLike[] } | undefined
 }
 export interface RecordBatchLike {
   readonly schema: SchemaLike
@@ -39,7 +41,11 @@ export interface TableLike {
 const isObject = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null
 
 export function isSchemaLike(value: unknown): value is SchemaLike {
-  return isObject(value) && Array.isArray(value.fields) && value.fields.every(field => isObject(field) && typeof field.name === 'string' && isObject(field.type))
+  return (
+    isObject(value) &&
+    Array.isArray(value.fields) &&
+    value.fields.every(field => isObject(field) && typeof field.name === 'string' && isObject(field.type))
+  )
 }
 
 export function isTableLike(value: unknown): value is TableLike {
@@ -47,5 +53,11 @@ export function isTableLike(value: unknown): value is TableLike {
 }
 
 export function isRecordBatchLike(value: unknown): value is RecordBatchLike {
-  return isObject(value) && !Array.isArray(value.batches) && isSchemaLike(value.schema) && isObject(value.data) && typeof value.numRows === 'number'
+  return (
+    isObject(value) &&
+    !Array.isArray(value.batches) &&
+    isSchemaLike(value.schema) &&
+    isObject(value.data) &&
+    typeof value.numRows === 'number'
+  )
 }

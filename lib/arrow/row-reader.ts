@@ -8,7 +8,11 @@ type Read = (index: number) => unknown
 type Row = Record<string, unknown>
 
 /** All rows of a batch. */
-export function* readRows(schema: JsonSchema, batch: arrow.RecordBatch, options: ValueOptions = {}): Generator<Row, void, undefined> {
+export function* readRows(
+  schema: JsonSchema,
+  batch: arrow.RecordBatch,
+  options: ValueOptions = {},
+): Generator<Row, void, undefined> {
   const columns = schema.fields.map((field, i) => readerOf(field, batch.data.children[i]!, options))
   const names = schema.fields.map(field => field.name)
   const rows = batch.numRows
@@ -85,7 +89,10 @@ function valueReader(field: JsonField, data: arrow.Data, options: ValueOptions):
       return index => Array.from({ length: size }, (_, i) => item(index * size + i))
     }
     case 'struct': {
-      const children = field.children.map((child, i) => ({ name: child.name, read: readerOf(child, data.children[i]!, options) }))
+      const children = field.children.map((child, i) => ({
+        name: child.name,
+        read: readerOf(child, data.children[i]!, options),
+      }))
       return index => {
         const row: Row = {}
         for (const child of children) row[child.name] = child.read(index)

@@ -42,10 +42,14 @@ export class RowWriter {
   }
 
   #checkRow(row: unknown, index: number): void {
-    if (typeof row !== 'object' || row === null || Array.isArray(row)) throw makeError('MARBLE_SCHEMA', `row ${index} is no object`)
+    if (typeof row !== 'object' || row === null || Array.isArray(row))
+      throw makeError('MARBLE_SCHEMA', `row ${index} is no object`)
     for (const name in row) {
       if (!this.#names.has(name)) {
-        throw makeError('MARBLE_SCHEMA', `row ${index}: the table has no column '${name}'${didYouMean(name, [...this.#names])}; it has ${[...this.#names].join(', ')}`)
+        throw makeError(
+          'MARBLE_SCHEMA',
+          `row ${index}: the table has no column '${name}'${didYouMean(name, [...this.#names])}; it has ${[...this.#names].join(', ')}`,
+        )
       }
     }
   }
@@ -82,7 +86,8 @@ function validityOf(field: JsonField, values: readonly unknown[]): Uint8Array | 
   let bitmap: Uint8Array | undefined
   for (let i = 0; i < values.length; i++) {
     if (values[i] !== undefined && values[i] !== null) continue
-    if (!field.nullable) throw new RowError(i, makeError('MARBLE_SCHEMA', `column '${field.name}' is not nullable and has no value`))
+    if (!field.nullable)
+      throw new RowError(i, makeError('MARBLE_SCHEMA', `column '${field.name}' is not nullable and has no value`))
     bitmap ??= new Uint8Array(Math.ceil(values.length / 8)).fill(255)
     bitmap[i >> 3]! &= ~(1 << (i & 7))
   }
@@ -123,7 +128,8 @@ function writeColumn(field: JsonField, layout: Layout, values: readonly unknown[
           offsets[i + 1] = (layout.shape === 'bytes32' ? total : BigInt(total)) as never
         }
       }
-      if (layout.shape === 'bytes32' && total > 0x7fffffff) throw makeError('MARBLE_TOO_LARGE', `column '${field.name}': more than 2 GiB in one batch`)
+      if (layout.shape === 'bytes32' && total > 0x7fffffff)
+        throw makeError('MARBLE_TOO_LARGE', `column '${field.name}': more than 2 GiB in one batch`)
       output.buffers.push(offsets, Buffer.concat(parts.filter(part => part !== undefined)))
       return
     }
@@ -136,7 +142,8 @@ function writeColumn(field: JsonField, layout: Layout, values: readonly unknown[
         const value = values[i]
         if (value !== undefined && value !== null) {
           const entries = isMap ? mapEntries(field, value, i) : value
-          if (!Array.isArray(entries)) throw new RowError(i, makeError('MARBLE_SCHEMA', `column '${field.name}' (${type.name}) takes an array`))
+          if (!Array.isArray(entries))
+            throw new RowError(i, makeError('MARBLE_SCHEMA', `column '${field.name}' (${type.name}) takes an array`))
           for (const item of entries) items.push(item)
         }
         offsets[i + 1] = (layout.shape === 'list32' ? items.length : BigInt(items.length)) as never
@@ -176,11 +183,17 @@ function writeColumn(field: JsonField, layout: Layout, values: readonly unknown[
 function mapEntries(field: JsonField, value: unknown, row: number): unknown[] {
   const [key, item] = field.children[0]!.children.map(child => child.name) as [string, string]
   if (value instanceof Map) return [...value].map(([k, v]) => ({ [key]: k as unknown, [item]: v as unknown }))
-  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return Object.entries(value).map(([k, v]) => ({ [key]: k, [item]: v as unknown }))
+  if (typeof value === 'object' && value !== null && !Array.isArray(value))
+    return Object.entries(value).map(([k, v]) => ({ [key]: k, [item]: v as unknown }))
   throw new RowError(row, makeError('MARBLE_SCHEMA', `column '${field.name}' takes a Map or an object`))
 }
 
-function writeText(field: JsonField, values: readonly unknown[], parts: Uint8Array[], offsets: Int32Array | BigInt64Array): number {
+function writeText(
+  field: JsonField,
+  values: readonly unknown[],
+  parts: Uint8Array[],
+  offsets: Int32Array | BigInt64Array,
+): number {
   let capacity = 0
   each(values, value => {
     capacity += toText(field, value).length
@@ -213,13 +226,16 @@ function writeFixed(field: JsonField, layout: Layout, values: readonly unknown[]
     const out = new Uint8Array(length * type.byteWidth)
     each(values, (value, i) => {
       const bytes = toBinary(field, value)
-      if (bytes.length !== type.byteWidth) throw makeError('MARBLE_SCHEMA', `column '${field.name}' takes ${type.byteWidth} bytes, not ${bytes.length}`)
+      if (bytes.length !== type.byteWidth)
+        throw makeError('MARBLE_SCHEMA', `column '${field.name}' takes ${type.byteWidth} bytes, not ${bytes.length}`)
       out.set(bytes, i * type.byteWidth)
     })
     return out
   }
-  if (type.name === 'interval' && type.unit !== 'YEAR_MONTH') throw notSupported(`column '${field.name}': rows with interval ${type.unit}`)
-  if (type.name === 'floatingpoint' && type.precision === 'HALF') throw notSupported(`column '${field.name}': rows with float16`)
+  if (type.name === 'interval' && type.unit !== 'YEAR_MONTH')
+    throw notSupported(`column '${field.name}': rows with interval ${type.unit}`)
+  if (type.name === 'floatingpoint' && type.precision === 'HALF')
+    throw notSupported(`column '${field.name}': rows with float16`)
   const out = new layout.array(length)
   if (out instanceof BigInt64Array || out instanceof BigUint64Array) {
     each(values, (value, i) => {

@@ -10,7 +10,9 @@ export function rowsToBatch(schema: JsonSchema, rows: readonly unknown[]): Batch
   const written = new RowWriter(schema).write(rows, 0, rows.length)
   const arrowSchema = schemaFromJson(schema)
   const cursor = { written, node: 0, buffer: 0 }
-  const children = schema.fields.map((field, i) => take(cursor, layoutOf(field), arrowSchema.fields[i]!.type as arrow.DataType))
+  const children = schema.fields.map((field, i) =>
+    take(cursor, layoutOf(field), arrowSchema.fields[i]!.type as arrow.DataType),
+  )
   const data = new arrow.Data(new arrow.Struct(arrowSchema.fields), 0, rows.length, 0, [] as never, children)
   return new MarbleBatch(arrowSchema, data, undefined, false)
 }
@@ -31,5 +33,12 @@ function take(cursor: Cursor, layout: Layout, type: arrow.DataType): arrow.Data 
   const offsets = hasOffsets ? next() : undefined
   const values = ['bits', 'fixed', 'bytes32', 'bytes64'].includes(layout.shape) ? next() : undefined
   const children = layout.children.map((child, i) => take(cursor, child, type.children[i]!.type as arrow.DataType))
-  return new arrow.Data(type, 0, length, validity === undefined ? 0 : -1, [offsets, values, validity] as never, children)
+  return new arrow.Data(
+    type,
+    0,
+    length,
+    validity === undefined ? 0 : -1,
+    [offsets, values, validity] as never,
+    children,
+  )
 }

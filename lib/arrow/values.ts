@@ -13,7 +13,12 @@ export interface ValueOptions {
 export const valueOptionNames = ['int64', 'timestamp'] as const
 
 const kDayMs = 86_400_000
-const unitsPerMs: Record<TimeUnit, number> = { SECOND: 1 / 1000, MILLISECOND: 1, MICROSECOND: 1000, NANOSECOND: 1_000_000 }
+const unitsPerMs: Record<TimeUnit, number> = {
+  SECOND: 1 / 1000,
+  MILLISECOND: 1,
+  MICROSECOND: 1000,
+  NANOSECOND: 1_000_000,
+}
 
 export function describeType(type: JsonType): string {
   switch (type.name) {
@@ -35,8 +40,12 @@ export function describeType(type: JsonType): string {
 }
 
 function wrong(field: JsonField, value: unknown, expected: string): Error {
-  const shown = typeof value === 'string' ? JSON.stringify(value.length > 40 ? `${value.slice(0, 40)}…` : value) : String(value)
-  return makeError('MARBLE_SCHEMA', `column '${field.name}' (${describeType(field.type)}) takes ${expected}, not ${typeof value} ${shown}`)
+  const shown =
+    typeof value === 'string' ? JSON.stringify(value.length > 40 ? `${value.slice(0, 40)}…` : value) : String(value)
+  return makeError(
+    'MARBLE_SCHEMA',
+    `column '${field.name}' (${describeType(field.type)}) takes ${expected}, not ${typeof value} ${shown}`,
+  )
 }
 
 /** A whole number as bigint: from bigint, a safe integer or, where times are meant, a Date. */
@@ -71,7 +80,8 @@ export function toInt64(field: JsonField, value: unknown): bigint {
     whole = toBigInt(field, value)
   }
   const unsigned = type.name === 'int' && !type.isSigned
-  if (unsigned ? BigInt.asUintN(64, whole) !== whole : BigInt.asIntN(64, whole) !== whole) throw wrong(field, value, 'a value within its range')
+  if (unsigned ? BigInt.asUintN(64, whole) !== whole : BigInt.asIntN(64, whole) !== whole)
+    throw wrong(field, value, 'a value within its range')
   return whole
 }
 
@@ -105,7 +115,8 @@ export function toBool(field: JsonField, value: unknown): boolean {
 
 export function toText(field: JsonField, value: unknown): string {
   if (typeof value !== 'string') throw wrong(field, value, 'a string')
-  if (!(value as string & { isWellFormed(): boolean }).isWellFormed()) throw wrong(field, value, 'a string without lone surrogates')
+  if (!(value as string & { isWellFormed(): boolean }).isWellFormed())
+    throw wrong(field, value, 'a string without lone surrogates')
   return value
 }
 
@@ -119,13 +130,20 @@ export function toBinary(field: JsonField, value: unknown): Uint8Array {
 export function toDecimal(field: JsonField, value: unknown): bigint {
   const { type } = field
   if (type.name !== 'decimal') throw wrong(field, value, 'a decimal')
-  const text = typeof value === 'string' ? value.trim() : typeof value === 'number' || typeof value === 'bigint' ? String(value) : undefined
+  const text =
+    typeof value === 'string'
+      ? value.trim()
+      : typeof value === 'number' || typeof value === 'bigint'
+        ? String(value)
+        : undefined
   const match = text === undefined ? null : /^([+-]?)(\d*)(?:\.(\d*))?$/.exec(text)
   if (match === null || (match[2] === '' && (match[3] ?? '') === '')) throw wrong(field, value, 'a decimal as a string')
   const fraction = (match[3] ?? '').replace(/0+$/, '')
-  if (fraction.length > type.scale) throw wrong(field, value, `a decimal with at most ${type.scale} digits behind the point`)
+  if (fraction.length > type.scale)
+    throw wrong(field, value, `a decimal with at most ${type.scale} digits behind the point`)
   const digits = BigInt(`${match[2]}${fraction.padEnd(type.scale, '0')}` || '0')
-  if (digits.toString().length > type.precision) throw wrong(field, value, `a decimal of at most ${type.precision} digits`)
+  if (digits.toString().length > type.precision)
+    throw wrong(field, value, `a decimal of at most ${type.precision} digits`)
   return match[1] === '-' ? -digits : digits
 }
 
@@ -149,7 +167,8 @@ export function fromInt64(type: JsonType, options: ValueOptions): (value: bigint
   if (options.int64 === 'number') {
     return value => {
       const number = Number(value)
-      if (!Number.isSafeInteger(number)) throw makeError('MARBLE_SCHEMA', `${value} is beyond the safe integers: read it as 'bigint' or 'string'`)
+      if (!Number.isSafeInteger(number))
+        throw makeError('MARBLE_SCHEMA', `${value} is beyond the safe integers: read it as 'bigint' or 'string'`)
       return number
     }
   }
@@ -159,7 +178,8 @@ export function fromInt64(type: JsonType, options: ValueOptions): (value: bigint
 
 /** A number of up to 32 bits as it comes out: only dates and bools change. */
 export function fromNumber(type: JsonType, options: ValueOptions): ((value: number) => unknown) | undefined {
-  if (type.name === 'date') return options.timestamp === 'date' ? days => new Date(days * kDayMs) : days => days * kDayMs
+  if (type.name === 'date')
+    return options.timestamp === 'date' ? days => new Date(days * kDayMs) : days => days * kDayMs
   if (type.name === 'bool') return value => value !== 0
   return undefined
 }

@@ -21,16 +21,17 @@ export async function writeRows(scan: Scan, format: Format, out: Writable): Prom
   const { fields } = schemaToJson(scan.schema)
   let rows = 0
   if (format === 'arrow') {
-    const writer = arrow.RecordBatchStreamWriter.writeAll(
-      (async function* () {
-        for await (const batch of scan) {
-          rows += batch.numRows
-          yield batch as arrow.RecordBatch
-        }
-        if (rows === 0) yield new arrow.RecordBatch(scan.schema)
-      })() as never,
-    )
-    for await (const bytes of writer) await write(out, bytes as Uint8Array)
+    const writer = new arrow.RecordBatchStreamWriter()
+    const written = (async () => {
+      for await (const bytes of writer) await write(out, bytes as Uint8Array)
+    })()
+    for await (const batch of scan) {
+      rows += batch.numRows
+      writer.write(batch as arrow.RecordBatch)
+    }
+    if (rows === 0) writer.write(new arrow.RecordBatch(scan.schema))
+    writer.finish()
+    await written
     return rows
   }
   if (format === 'csv') await write(out, `${fields.map(field => csvCell(field.name)).join(',')}\n`)
@@ -39,8 +40,10 @@ export async function writeRows(scan: Scan, format: Format, out: Writable): Prom
     let text = ''
     for (const row of readRows({ fields }, batch)) {
       rows++
-      if (format === 'json') text += `${JSON.stringify(Object.fromEntries(fields.map(field => [field.name, jsonValue(field, row[field.name])])))}\n`
-      else if (format === 'csv') text += `${fields.map(field => csvCell(textValue(field, row[field.name], ''))).join(',')}\n`
+      if (format === 'json')
+        text += `${JSON.stringify(Object.fromEntries(fields.map(field => [field.name, jsonValue(field, row[field.name])])))}\n`
+      else if (format === 'csv')
+        text += `${fields.map(field => csvCell(textValue(field, row[field.name], ''))).join(',')}\n`
       else cells.push(fields.map(field => textValue(field, row[field.name], 'NULL')))
     }
     batch.release()
@@ -53,9 +56,14 @@ export async function writeRows(scan: Scan, format: Format, out: Writable): Prom
 const isNumber = ({ type }: JsonField): boolean => ['int', 'floatingpoint', 'decimal'].includes(type.name)
 
 function drawTable(fields: readonly JsonField[], cells: readonly string[][]): string {
-  const widths = fields.map((field, i) => cells.reduce((width, row) => Math.max(width, row[i]!.length), field.name.length))
+  const widths = fields.map((field, i) =>
+    cells.reduce((width, row) => Math.max(width, row[i]!.length), field.name.length),
+  )
   const line = (row: readonly string[]): string =>
-    row.map((text, i) => (isNumber(fields[i]!) ? text.padStart(widths[i]!) : text.padEnd(widths[i]!))).join(' | ').trimEnd()
+    row
+      .map((text, i) => (isNumber(fields[i]!) ? text.padStart(widths[i]!) : text.padEnd(widths[i]!)))
+      .join(' | ')
+      .trimEnd()
   const rule = widths.map(width => '-'.repeat(width)).join('-+-')
   return `${line(fields.map(field => field.name))}\n${rule}\n${cells.map(row => `${line(row)}\n`).join('')}(${cells.length} ${cells.length === 1 ? 'row' : 'rows'})\n`
 }

@@ -39,7 +39,9 @@ async function readStdin(): Promise<string> {
 
 /** Run; returns the exit code. */
 export async function runSql(options: SqlCommandOptions): Promise<number> {
-  const text = options.execute ?? (options.file === undefined || options.file === '-' ? await readStdin() : await readFile(options.file, 'utf8'))
+  const text =
+    options.execute ??
+    (options.file === undefined || options.file === '-' ? await readStdin() : await readFile(options.file, 'utf8'))
   const temporary = options.statePath === undefined ? await mkdtemp(join(tmpdir(), 'marbledb-sql-')) : undefined
   const interruption = new AbortController()
   const onSigint = (): void => interruption.abort()
@@ -99,7 +101,8 @@ async function runStatement(
       if (!signal.aborted) say(`job ${job.name} finished: ${job.metrics().recordsIn} records`)
     }
   }
-  if (rows !== undefined && kind !== 'showCreate') return { kind, rows: await writeRows(rows, options.format, process.stdout) }
+  if (rows !== undefined && kind !== 'showCreate')
+    return { kind, rows: await writeRows(rows, options.format, process.stdout) }
   return { kind, rows: job === undefined ? 0 : Number(job.metrics().recordsOut) }
 }
 
@@ -110,7 +113,12 @@ async function waitForUnbounded(jobs: readonly { job: Job }[], signal: AbortSign
   await Promise.all(running.map(({ job }) => ended(job, signal)))
 }
 
-async function writeStats(path: string, statements: readonly StatementStats[], jobs: readonly { job: Job; began: number }[], before: NodeJS.CpuUsage): Promise<void> {
+async function writeStats(
+  path: string,
+  statements: readonly StatementStats[],
+  jobs: readonly { job: Job; began: number }[],
+  before: NodeJS.CpuUsage,
+): Promise<void> {
   const cpu = process.cpuUsage(before)
   const stats = {
     statements,
@@ -131,4 +139,3 @@ async function writeStats(path: string, statements: readonly StatementStats[], j
   }
   await writeFile(path, `${JSON.stringify(stats, null, 2)}\n`)
 }
-

@@ -49,10 +49,14 @@ export function jsonValue(field: JsonField, value: unknown): unknown {
     case 'fixedsizelist':
       return (value as unknown[]).map(item => jsonValue(field.children[0]!, item))
     case 'struct':
-      return Object.fromEntries(field.children.map(child => [child.name, jsonValue(child, (value as Record<string, unknown>)[child.name])]))
+      return Object.fromEntries(
+        field.children.map(child => [child.name, jsonValue(child, (value as Record<string, unknown>)[child.name])]),
+      )
     case 'map': {
       const [key, item] = field.children[0]!.children as [JsonField, JsonField]
-      return Object.fromEntries([...(value as Map<unknown, unknown>)].map(([k, v]) => [String(jsonValue(key, k)), jsonValue(item, v)]))
+      return Object.fromEntries(
+        [...(value as Map<unknown, unknown>)].map(([k, v]) => [String(jsonValue(key, k)), jsonValue(item, v)]),
+      )
     }
     default:
       if (typeof value === 'bigint') return Number.isSafeInteger(Number(value)) ? Number(value) : value.toString()

@@ -64,7 +64,8 @@ export class Database implements AsyncDisposable {
 
   /** Open a database, or create it. ':memory:' keeps nothing on disk. Another process's: MARBLE_LOCKED with its pid. */
   static async open(path: string, options: OpenOptions = {}): Promise<Database> {
-    if (typeof path !== 'string' || path === '') throw invalidArgument("Database.open: path must be a directory or ':memory:'")
+    if (typeof path !== 'string' || path === '')
+      throw invalidArgument("Database.open: path must be a directory or ':memory:'")
     checkOptions(
       'Database.open',
       options,
@@ -84,7 +85,8 @@ export class Database implements AsyncDisposable {
   /** A state by name, created when it is missing. Without options it opens as it was created. */
   state<V = Buffer>(name: string = kDefaultState, options?: StateOptions): StateBackend<V> {
     this.#checkOpen()
-    if (typeof name !== 'string' || name === '') throw invalidArgument('state: the name must be a string that is not empty')
+    if (typeof name !== 'string' || name === '')
+      throw invalidArgument('state: the name must be a string that is not empty')
     checkStateOptions(options)
     const wanted = options?.valueEncoding
     const { handle, encoding } = binding().databaseOpenState(
@@ -93,7 +95,10 @@ export class Database implements AsyncDisposable {
       wanted === undefined ? '' : typeof wanted === 'object' ? 'codec' : wanted,
     )
     if (wanted === undefined && encoding === 'codec') {
-      throw makeError('MARBLE_INCOMPATIBLE', `state '${name}' was created with a codec of its own: pass it as valueEncoding`)
+      throw makeError(
+        'MARBLE_INCOMPATIBLE',
+        `state '${name}' was created with a codec of its own: pass it as valueEncoding`,
+      )
     }
     return new StateBackend<V>(this, name, handle, (wanted ?? encoding) as ValueEncoding | Codec)
   }
@@ -101,11 +106,20 @@ export class Database implements AsyncDisposable {
   /** Create a table. Without primaryKey rows keep their order of insertion. */
   async createTable<R = Record<string, unknown>>(name: string, options: CreateTableOptions): Promise<Table<R>> {
     this.#checkOpen()
-    if (typeof name !== 'string' || name === '') throw invalidArgument('createTable: the name must be a string that is not empty')
+    if (typeof name !== 'string' || name === '')
+      throw invalidArgument('createTable: the name must be a string that is not empty')
     checkOptions(
       'createTable',
       options,
-      ['schema', 'primaryKey', 'ifNotExists', 'bloomBitsPerKey', 'pointIndex', 'zoneMaps', ...(options?.replicated === false ? ['replicated'] : [])],
+      [
+        'schema',
+        'primaryKey',
+        'ifNotExists',
+        'bloomBitsPerKey',
+        'pointIndex',
+        'zoneMaps',
+        ...(options?.replicated === false ? ['replicated'] : []),
+      ],
       ['replicated', 'preset', 'compression', 'ttlMs', 'logged'],
     )
     await this.createNativeTable(name, schemaToJson(options.schema), options, false)
@@ -130,13 +144,23 @@ export class Database implements AsyncDisposable {
     const { bloomBitsPerKey, pointIndex, zoneMaps, ifNotExists } = options
     const text = JSON.stringify(schema)
     const native = { bloomBitsPerKey, pointIndex, zoneMaps }
-    await binding().databaseCreateTable(this.#handle, name, text, primaryKey, ifNotExists === true, false, isSystem, native)
+    await binding().databaseCreateTable(
+      this.#handle,
+      name,
+      text,
+      primaryKey,
+      ifNotExists === true,
+      false,
+      isSystem,
+      native,
+    )
   }
 
   table<R = Record<string, unknown>>(name: string): Table<R> {
     this.#checkOpen()
     const opened = binding().databaseOpenTable(this.#handle, name)
-    if (opened.isState) throw makeError('MARBLE_TABLE_NOT_FOUND', `'${name}' is a state, not a table: use state('${name}')`)
+    if (opened.isState)
+      throw makeError('MARBLE_TABLE_NOT_FOUND', `'${name}' is a state, not a table: use state('${name}')`)
     return new Table<R>(this, name, opened)
   }
 
@@ -181,7 +205,9 @@ export class Database implements AsyncDisposable {
     await binding().databaseFlush(this.#handle)
   }
 
-  async compact(options: { table?: string; signal?: AbortSignal; onProgress?: (progress: object) => void } = {}): Promise<void> {
+  async compact(
+    options: { table?: string; signal?: AbortSignal; onProgress?: (progress: object) => void } = {},
+  ): Promise<void> {
     checkOptions('compact', options, ['table'], ['signal', 'onProgress'])
     if (options.table !== undefined) this.#nameOf(options.table)
     await binding().databaseCompact(this.#handle, options.table ?? '')
@@ -267,7 +293,11 @@ export class Database implements AsyncDisposable {
   }
 
   #nameOf(table: string): void {
-    if (!binding().databaseListTables(this.#handle).some(({ name }) => name === table)) {
+    if (
+      !binding()
+        .databaseListTables(this.#handle)
+        .some(({ name }) => name === table)
+    ) {
       throw makeError('MARBLE_TABLE_NOT_FOUND', `there is no table '${table}'`)
     }
   }
@@ -281,7 +311,8 @@ export class Database implements AsyncDisposable {
   }
 
   #emit(event: string, info: object): void {
-    if (event === 'backgroundError') this.#logger.error(info, 'background error: the database is read-only until it is reopened')
+    if (event === 'backgroundError')
+      this.#logger.error(info, 'background error: the database is read-only until it is reopened')
     else this.#logger.debug(info, event)
     for (const listener of this.#listeners.get(event) ?? []) listener(info)
   }

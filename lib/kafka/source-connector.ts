@@ -69,7 +69,10 @@ export class NativeSourceConnector implements SourceConnector, AsyncIterable<Bat
     this.#config = config
     this.#schema = config.schema === undefined ? rawSchema : schemaToJson(config.schema)
     this.#reader = new BatchReader(this.#schema)
-    if (config.watermarkColumn !== undefined && !this.#schema.fields.some(field => field.name === config.watermarkColumn)) {
+    if (
+      config.watermarkColumn !== undefined &&
+      !this.#schema.fields.some(field => field.name === config.watermarkColumn)
+    ) {
       throw makeError('MARBLE_COLUMN_NOT_FOUND', `watermarkColumn: there is no column '${config.watermarkColumn}'`)
     }
     await this.#open()
@@ -197,13 +200,17 @@ export class NativeSourceConnector implements SourceConnector, AsyncIterable<Bat
   }
 
   #checkedHandle(): SourceHandle {
-    if (this.#handle === undefined) throw makeError('MARBLE_CLOSED', this.#closed ? 'the source is shut down' : 'the source is not initialized')
+    if (this.#handle === undefined)
+      throw makeError('MARBLE_CLOSED', this.#closed ? 'the source is shut down' : 'the source is not initialized')
     return this.#handle
   }
 
   #checkOffset(offset: Offset): void {
     if (offset.connectorId !== this.#config?.connectorId) {
-      throw makeError('MARBLE_INVALID_ARGUMENT', `the offset belongs to connector '${offset.connectorId}', not '${this.#config?.connectorId}'`)
+      throw makeError(
+        'MARBLE_INVALID_ARGUMENT',
+        `the offset belongs to connector '${offset.connectorId}', not '${this.#config?.connectorId}'`,
+      )
     }
   }
 }
@@ -221,21 +228,27 @@ function checkConfig(config: ConnectorConfig): void {
     'schema',
   ])
   for (const name of ['connectorType', 'connectorId'] as const) {
-    if (typeof config?.[name] !== 'string' || config[name] === '') throw invalidArgument(`createSource: ${name} must be a string`)
+    if (typeof config?.[name] !== 'string' || config[name] === '')
+      throw invalidArgument(`createSource: ${name} must be a string`)
   }
-  if (typeof config.properties !== 'object' || config.properties === null) throw invalidArgument('createSource: properties must be an object of strings')
+  if (typeof config.properties !== 'object' || config.properties === null)
+    throw invalidArgument('createSource: properties must be an object of strings')
   for (const [name, value] of Object.entries(config.properties)) {
     if (typeof value !== 'string') throw invalidArgument(`createSource: the property '${name}' must be a string`)
   }
   checkCount('createSource', 'batchSize', config.batchSize, 1)
   checkCount('createSource', 'partitionId', config.partitionId)
   checkCount('createSource', 'maxOutOfOrdernessMs', config.maxOutOfOrdernessMs)
-  if (config.schema === undefined && config.connectorType !== 'kafka') throw notSupported(`createSource: '${config.connectorType}' without a schema`)
-  if (config.format !== undefined && config.schema === undefined) throw invalidArgument('createSource: a format needs a schema')
+  if (config.schema === undefined && config.connectorType !== 'kafka')
+    throw notSupported(`createSource: '${config.connectorType}' without a schema`)
+  if (config.format !== undefined && config.schema === undefined)
+    throw invalidArgument('createSource: a format needs a schema')
 }
 
 /** Open a source. Use it as an async iterable of batches, or by its methods. */
-export async function createSource(config: ConnectorConfig): Promise<SourceConnector & AsyncIterable<Batch> & AsyncDisposable> {
+export async function createSource(
+  config: ConnectorConfig,
+): Promise<SourceConnector & AsyncIterable<Batch> & AsyncDisposable> {
   const source = new NativeSourceConnector()
   await source.initialize(config)
   return source

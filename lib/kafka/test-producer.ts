@@ -40,8 +40,11 @@ export class TestProducer implements AsyncDisposable {
 
   /** Fail when a partition no longer has its first records: a mock broker drops what exceeds 5 MB. */
   async verifyRetained(topic: string): Promise<void> {
-    const dropped = (await this.watermarks(topic)).flatMap(({ low }, partition) => (low > 0n ? [`${low} of partition ${partition}`] : []))
-    if (dropped.length > 0) throw makeError('MARBLE_KAFKA', `topic '${topic}' has dropped records: ${dropped.join(', ')}`)
+    const dropped = (await this.watermarks(topic)).flatMap(({ low }, partition) =>
+      low > 0n ? [`${low} of partition ${partition}`] : [],
+    )
+    if (dropped.length > 0)
+      throw makeError('MARBLE_KAFKA', `topic '${topic}' has dropped records: ${dropped.join(', ')}`)
   }
 
   close(): Promise<void> {

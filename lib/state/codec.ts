@@ -28,7 +28,9 @@ export function codecOf(encoding: ValueEncoding | Codec): Codec | 'buffer' | 'ut
     case 'msgpack':
       throw notSupported("valueEncoding 'msgpack'", "use 'json' or 'v8', or pass a codec { encode, decode }")
     default:
-      throw invalidArgument(`valueEncoding must be 'buffer', 'utf8', 'json', 'msgpack', 'v8' or a codec, not ${String(encoding)}`)
+      throw invalidArgument(
+        `valueEncoding must be 'buffer', 'utf8', 'json', 'msgpack', 'v8' or a codec, not ${String(encoding)}`,
+      )
   }
 }
 

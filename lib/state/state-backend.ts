@@ -139,7 +139,9 @@ export class StateBackend<V = Buffer> {
   /** A snapshot taken at the call; leaving the loop early releases it. */
   scan(options: StateScanOptions<'utf8'> & { keys: 'utf8' }): Iterable<[string, V]> & AsyncIterable<[string, V]>
   scan(options?: StateScanOptions): Iterable<[Buffer, V]> & AsyncIterable<[Buffer, V]>
-  scan(options: StateScanOptions<'buffer' | 'utf8'> = {}): Iterable<[string | Buffer, V]> & AsyncIterable<[string | Buffer, V]> {
+  scan(
+    options: StateScanOptions<'buffer' | 'utf8'> = {},
+  ): Iterable<[string | Buffer, V]> & AsyncIterable<[string | Buffer, V]> {
     checkOptions('scan', options, ['gte', 'gt', 'lte', 'lt', 'reverse', 'limit', 'keys', 'snapshot', 'signal'])
     checkChoice('scan', 'keys', options.keys, ['buffer', 'utf8'])
     checkCount('scan', 'limit', options.limit)
@@ -151,7 +153,8 @@ export class StateBackend<V = Buffer> {
     const asText = options.keys === 'utf8'
     return new StateScan<string | Buffer, V>({
       open,
-      key: (bytes, start, end) => (asText ? bytes.toString('utf8', start, end) : (bytes.subarray(start, end) as Buffer)),
+      key: (bytes, start, end) =>
+        asText ? bytes.toString('utf8', start, end) : (bytes.subarray(start, end) as Buffer),
       value:
         this.#codec === 'utf8'
           ? (bytes, start, end) => bytes.toString('utf8', start, end) as V

@@ -6,7 +6,12 @@ import { Catalog, type CatalogEntry, kCatalogVersion } from '../sql/index.js'
 
 const kTable = 'sql_catalog'
 const text = (name: string) => ({ name, nullable: false, type: { name: 'utf8' } as const, children: [] })
-const int = (name: string, bitWidth: number) => ({ name, nullable: false, type: { name: 'int', bitWidth, isSigned: true } as const, children: [] })
+const int = (name: string, bitWidth: number) => ({
+  name,
+  nullable: false,
+  type: { name: 'int', bitWidth, isSigned: true } as const,
+  children: [],
+})
 const schema: JsonSchema = {
   fields: [text('name'), text('kind'), text('ddl'), text('definition'), int('position', 32), int('version', 32)],
 }
@@ -32,9 +37,17 @@ export class CatalogStore {
     rows.sort((a, b) => a.position - b.position)
     const newer = rows.find(row => row.version !== kCatalogVersion)
     if (newer !== undefined) {
-      throw makeError('MARBLE_INCOMPATIBLE', `the SQL catalog has version ${newer.version}, this package reads version ${kCatalogVersion}`)
+      throw makeError(
+        'MARBLE_INCOMPATIBLE',
+        `the SQL catalog has version ${newer.version}, this package reads version ${kCatalogVersion}`,
+      )
     }
-    const objects = rows.map(({ kind, name, ddl, definition }) => ({ kind, name, ddl, definition: JSON.parse(definition) as Record<string, unknown> }))
+    const objects = rows.map(({ kind, name, ddl, definition }) => ({
+      kind,
+      name,
+      ddl,
+      definition: JSON.parse(definition) as Record<string, unknown>,
+    }))
     return Catalog.load({ version: kCatalogVersion, objects })
   }
 
@@ -42,14 +55,16 @@ export class CatalogStore {
   async save(catalog: Catalog): Promise<void> {
     const table = this.#database.table<Row>(kTable)
     const { version, objects } = catalog.toJSON()
-    const rows = objects.map((object, position): Row => ({
-      name: object.name,
-      kind: object.kind,
-      ddl: object.ddl,
-      definition: JSON.stringify(object.definition),
-      position,
-      version,
-    }))
+    const rows = objects.map(
+      (object, position): Row => ({
+        name: object.name,
+        kind: object.kind,
+        ddl: object.ddl,
+        definition: JSON.stringify(object.definition),
+        position,
+        version,
+      }),
+    )
     const kept = new Set(rows.map(row => row.name))
     const batch = this.#database.batch()
     for (const { name } of await table.scan().toArray()) if (!kept.has(name)) batch.deleteRow(table, [name])

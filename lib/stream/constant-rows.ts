@@ -7,10 +7,12 @@ type Literal = ConstantRows['rows'][number][number]
 
 export function constantRows({ fields, rows }: ConstantRows): Record<string, unknown>[] {
   const columns = fields as unknown as readonly JsonField[]
-  return rows.map(row => Object.fromEntries(columns.map((field, i) => [field.name, valueOf(field, row[i] ?? null)])))
+  return rows.map(row =>
+    Object.fromEntries(columns.map((field, i) => [field.name, literalValue(field, row[i] ?? null)])),
+  )
 }
 
-function valueOf({ type }: JsonField, value: Literal): unknown {
+function literalValue({ type }: JsonField, value: Literal): unknown {
   if (value === null) return null
   switch (type.name) {
     case 'int':

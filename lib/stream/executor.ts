@@ -50,7 +50,10 @@ export interface QueryOptions {
   changelog?: boolean
   signal?: AbortSignal
 }
-export type ReadableTable<R> = Pick<Table<R>, 'get' | 'getAsync' | 'getMany' | 'scan' | 'count' | 'schema' | 'primaryKey'>
+export type ReadableTable<R> = Pick<
+  Table<R>,
+  'get' | 'getAsync' | 'getMany' | 'scan' | 'count' | 'schema' | 'primaryKey'
+>
 
 const kDatabase = 'marbledb_embedded'
 const kMaxEpochMs = 2_000
@@ -67,20 +70,21 @@ export class StreamingSQLExecutor implements AsyncDisposable {
   // Statements of several calls do not mix.
   #queue: Promise<unknown> = Promise.resolve()
   #closing: Promise<void> | undefined
-  readonly #disown: () => void
+  #stopping: Promise<void> | undefined
 
   private constructor(database: Database, catalog: Catalog, store: CatalogStore, manager: JobManagerHandle) {
     this.database = database
     this.#planner = new Planner(catalog)
     this.#store = store
     this.#manager = manager
-    this.#disown = database.own(() => this.close())
+    database.own(() => this.#stopJobs())
   }
 
   /** The database lies at <statePath>/marbledb_embedded. Opening restarts nothing by itself. */
   static async open(options: ExecutorOptions): Promise<StreamingSQLExecutor> {
     const where = 'StreamingSQLExecutor.open'
-    if (typeof options?.statePath !== 'string' || options.statePath === '') throw invalidArgument(`${where}: statePath must be a directory`)
+    if (typeof options?.statePath !== 'string' || options.statePath === '')
+      throw invalidArgument(`${where}: statePath must be a directory`)
     checkOptions(
       where,
       options,
@@ -98,13 +102,17 @@ export class StreamingSQLExecutor implements AsyncDisposable {
       throw invalidArgument(`${where}: checkpointIntervalSeconds must be greater than 0`)
     }
     await mkdir(options.statePath, { recursive: true })
-    const database = await Database.open(join(options.statePath, kDatabase), options.logger === undefined ? {} : { logger: options.logger })
+    const database = await Database.open(
+      join(options.statePath, kDatabase),
+      options.logger === undefined ? {} : { logger: options.logger },
+    )
     try {
       const store = new CatalogStore(database)
       const catalog = await store.load()
       const manager = await binding().jobManagerOpen(database.nativeHandle, {
         epochMs: options.epochMs,
-        checkpointIntervalMs: options.checkpointIntervalSeconds === undefined ? undefined : options.checkpointIntervalSeconds * 1000,
+        checkpointIntervalMs:
+          options.checkpointIntervalSeconds === undefined ? undefined : options.checkpointIntervalSeconds * 1000,
         maxParallelism: options.maxParallelism,
       })
       return new StreamingSQLExecutor(database, catalog, store, manager)
@@ -120,7 +128,10 @@ export class StreamingSQLExecutor implements AsyncDisposable {
   }
 
   /** One result per statement; resolves when each is accepted and its job runs. */
-  execute(sql: string, options: { vars?: Record<string, string>; params?: unknown[] | Record<string, unknown> } = {}): Promise<StatementResult[]> {
+  execute(
+    sql: string,
+    options: { vars?: Record<string, string>; params?: unknown[] | Record<string, unknown> } = {},
+  ): Promise<StatementResult[]> {
     return this.#inOrder(async () => {
       checkOptions('execute', options, ['vars', 'params'])
       const results: StatementResult[] = []
@@ -148,9 +159,14 @@ export class StreamingSQLExecutor implements AsyncDisposable {
     this.#checkOpen()
     checkOptions('query', options, ['params', 'changelog', 'signal'])
     const statements = parseStatements(select)
-    if (statements.length !== 1) throw invalidArgument(`query takes one SELECT, not ${statements.length} statements: use execute`)
-    const planned = this.#planner.plan(statements[0]!, { params: options.params as Parameters | undefined, settings: this.#settings })
-    if (planned.kind !== 'select' && planned.kind !== 'values') throw invalidArgument(`query takes a SELECT, not ${planned.kind}: use execute`)
+    if (statements.length !== 1)
+      throw invalidArgument(`query takes one SELECT, not ${statements.length} statements: use execute`)
+    const planned = this.#planner.plan(statements[0]!, {
+      params: options.params as Parameters | undefined,
+      settings: this.#settings,
+    })
+    if (planned.kind !== 'select' && planned.kind !== 'values')
+      throw invalidArgument(`query takes a SELECT, not ${planned.kind}: use execute`)
     return this.#scan<R>(planned, options)
   }
 
@@ -158,9 +174,13 @@ export class StreamingSQLExecutor implements AsyncDisposable {
   table<R = Record<string, unknown>>(name: string): ReadableTable<R> {
     this.#checkOpen()
     const object = this.#planner.catalog.find(name)
-    if (object?.kind === 'view') throw makeError('MARBLE_TABLE_NOT_FOUND', `'${name}' is a view: read it with query('SELECT * FROM ${name}')`)
+    if (object?.kind === 'view')
+      throw makeError('MARBLE_TABLE_NOT_FOUND', `'${name}' is a view: read it with query('SELECT * FROM ${name}')`)
     if (object !== undefined && object.config.connector !== 'marbledb') {
-      throw makeError('MARBLE_TABLE_NOT_FOUND', `'${name}' is no local table (connector '${object.config.connector}'): it can be queried, not read by key`)
+      throw makeError(
+        'MARBLE_TABLE_NOT_FOUND',
+        `'${name}' is no local table (connector '${object.config.connector}'): it can be queried, not read by key`,
+      )
     }
     return this.database.table<R>(name)
   }
@@ -233,15 +253,19 @@ export class StreamingSQLExecutor implements AsyncDisposable {
   }
 
   async #close(): Promise<void> {
-    await this.#queue
-    await binding().jobManagerClose(this.#manager)
-    // It was the database that asked, or it is asked now: not both.
-    this.#disown()
+    await this.#stopJobs()
     await this.database.close()
   }
 
+  // Also when it is the database that is closed.
+  #stopJobs(): Promise<void> {
+    this.#stopping ??= this.#queue.then(() => binding().jobManagerClose(this.#manager))
+    return this.#stopping
+  }
+
   #checkOpen(): void {
-    if (this.#closing !== undefined) throw makeError('MARBLE_CLOSED', 'the executor is closed')
+    if (this.#closing !== undefined || this.#stopping !== undefined)
+      throw makeError('MARBLE_CLOSED', 'the executor is closed')
   }
 
   #inOrder<T>(run: () => Promise<T>): Promise<T> {
@@ -278,13 +302,28 @@ export class StreamingSQLExecutor implements AsyncDisposable {
         this.#settings = { ...this.#settings, [planned.key]: planned.value }
         return { kind, message: `${planned.key} = ${planned.value}` }
       case 'reset':
-        this.#settings = planned.key === undefined ? {} : Object.fromEntries(Object.entries(this.#settings).filter(([key]) => key !== planned.key))
+        this.#settings =
+          planned.key === undefined
+            ? {}
+            : Object.fromEntries(Object.entries(this.#settings).filter(([key]) => key !== planned.key))
         return { kind, message: planned.key ?? 'all settings' }
       case 'showTables':
       case 'showViews':
-        return { kind, rows: textRows(['name'], planned.names.map(name => [name])) }
+        return {
+          kind,
+          rows: textRows(
+            ['name'],
+            planned.names.map(name => [name]),
+          ),
+        }
       case 'showJobs':
-        return { kind, rows: textRows(['id', 'name', 'status'], this.#jobs.map(job => [job.id, job.name, job.status])) }
+        return {
+          kind,
+          rows: textRows(
+            ['id', 'name', 'status'],
+            this.#jobs.map(job => [job.id, job.name, job.status]),
+          ),
+        }
       case 'showCreate':
         return { kind, message: planned.ddl, rows: textRows(['ddl'], [[planned.ddl]]) }
       case 'describe':
@@ -292,11 +331,21 @@ export class StreamingSQLExecutor implements AsyncDisposable {
           kind,
           rows: textRows(
             ['name', 'type', 'null', 'key', 'extras', 'watermark'],
-            planned.columns.map(c => ['name', 'type', 'null', 'key', 'extras', 'watermark'].map(name => textOf((c as unknown as Record<string, unknown>)[name]))),
+            planned.columns.map(c =>
+              ['name', 'type', 'null', 'key', 'extras', 'watermark'].map(name =>
+                textOf((c as unknown as Record<string, unknown>)[name]),
+              ),
+            ),
           ),
         }
       case 'showSettings':
-        return { kind, rows: textRows(['key', 'value', 'description'], planned.settings.map(s => [s.key, s.value, s.description])) }
+        return {
+          kind,
+          rows: textRows(
+            ['key', 'value', 'description'],
+            planned.settings.map(s => [s.key, s.value, s.description]),
+          ),
+        }
     }
   }
 
@@ -305,7 +354,12 @@ export class StreamingSQLExecutor implements AsyncDisposable {
     if (planned.kind === 'createTable' && planned.fields !== undefined) {
       // First the table, then the catalog: a crash between the two is healed by running the statement again.
       const schema = { fields: planned.fields as unknown as JsonField[] }
-      await this.database.createNativeTable(name, schema, { primaryKey: [...planned.table.primaryKey], ifNotExists: true }, false)
+      await this.database.createNativeTable(
+        name,
+        schema,
+        { primaryKey: [...planned.table.primaryKey], ifNotExists: true },
+        false,
+      )
     }
     if (!planned.isNew) return `${name} exists already`
     this.#planner.apply(planned)
@@ -317,11 +371,15 @@ export class StreamingSQLExecutor implements AsyncDisposable {
     const { name } = planned
     const object = planned.kind === 'dropTable' ? planned.table : planned.view
     if (object === undefined) return `there was no ${name}`
-    const writer = this.#jobs.find(job => job.targets.includes(name) && !['finished', 'failed', 'cancelled'].includes(job.status))
-    if (writer !== undefined) throw makeError('MARBLE_INVALID_ARGUMENT', `job '${writer.name}' writes into ${name}: cancel it first`)
+    const writer = this.#jobs.find(
+      job => job.targets.includes(name) && !['finished', 'failed', 'cancelled'].includes(job.status),
+    )
+    if (writer !== undefined)
+      throw makeError('MARBLE_INVALID_ARGUMENT', `job '${writer.name}' writes into ${name}: cancel it first`)
     this.#planner.apply(planned)
     await this.#store.save(this.#planner.catalog)
-    if (object.kind === 'table' && object.config.connector === 'marbledb') await this.database.dropTable(name, { ifExists: true })
+    if (object.kind === 'table' && object.config.connector === 'marbledb')
+      await this.database.dropTable(name, { ifExists: true })
     this.#sources.delete(name)
     return `${name} dropped`
   }
@@ -339,7 +397,11 @@ export class StreamingSQLExecutor implements AsyncDisposable {
     const feeds = plan.nodes.flatMap(node => {
       if (node.type !== 'source' || node.connector !== 'js') return []
       const source = this.#sources.get(node.table)
-      if (source === undefined) throw makeError('MARBLE_TABLE_NOT_FOUND', `source '${node.table}' is not registered in this process: call registerSource`)
+      if (source === undefined)
+        throw makeError(
+          'MARBLE_TABLE_NOT_FOUND',
+          `source '${node.table}' is not registered in this process: call registerSource`,
+        )
       const columns = { fields: node.fields as unknown as JsonField[] }
       return [{ id: node.id, iterator: source.iterate(), pump: new Pump(source, columns) }]
     })
@@ -367,7 +429,8 @@ export class StreamingSQLExecutor implements AsyncDisposable {
     const sink = planned.plan.nodes.at(-1)
     const updating = sink?.type === 'sink' && sink.mode === 'upsert'
     const continuous = !planned.bounded || options.changelog === true
-    if (continuous && updating) throw notSupported('a continuous query with updates', 'INSERT it into a table with a primary key and read that')
+    if (continuous && updating)
+      throw notSupported('a continuous query with updates', 'INSERT it into a table with a primary key and read that')
     return queryScan<R>({
       fields,
       withOp: continuous,
@@ -386,5 +449,8 @@ function textOf(value: unknown): string | null {
 
 function textRows(names: readonly string[], rows: readonly (readonly (string | null)[])[]): Scan {
   const schema: JsonSchema = { fields: names.map(column) }
-  return rowsScan(schema, rows.map(row => Object.fromEntries(names.map((name, i) => [name, row[i] ?? null]))))
+  return rowsScan(
+    schema,
+    rows.map(row => Object.fromEntries(names.map((name, i) => [name, row[i] ?? null]))),
+  )
 }

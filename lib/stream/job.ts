@@ -17,7 +17,14 @@ export interface JobMetrics {
   /** The epoch that this run began behind; 0n: fresh. */
   resumedFromEpoch: bigint
   lastCheckpoint: number | null
-  sources: { name: string; partition: number; offset: bigint | string; lag: bigint | null; watermark: number | null; idle: boolean }[]
+  sources: {
+    name: string
+    partition: number
+    offset: bigint | string
+    lag: bigint | null
+    watermark: number | null
+    idle: boolean
+  }[]
   operators: object[]
   memory: Record<string, number>
 }

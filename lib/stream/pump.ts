@@ -31,7 +31,10 @@ export class RegisteredRows {
     const rows = this.#rows as Partial<AsyncIterable<object>> & Partial<Iterable<object>>
     const iterator = rows[Symbol.asyncIterator]?.() ?? rows[Symbol.iterator]!()
     if ((iterator as unknown) === this.#rows && this.#used) {
-      throw makeError('MARBLE_INVALID_ARGUMENT', `the rows of source '${this.name}' were read already: register an array, or an object whose [Symbol.asyncIterator] begins anew`)
+      throw makeError(
+        'MARBLE_INVALID_ARGUMENT',
+        `the rows of source '${this.name}' were read already: register an array, or an object whose [Symbol.asyncIterator] begins anew`,
+      )
     }
     this.#used = true
     return iterator
@@ -54,7 +57,10 @@ export class Pump {
   constructor(source: RegisteredRows, columns: JsonSchema) {
     this.#source = source
     this.#columns = columns.fields.map(field => field.name)
-    this.#writer = new RowWriter(columns, source.schema.fields.map(field => field.name))
+    this.#writer = new RowWriter(
+      columns,
+      source.schema.fields.map(field => field.name),
+    )
     this.handle = binding().pushSourceNew(JSON.stringify(columns), () => this.#onDemand())
   }
 
@@ -76,7 +82,11 @@ export class Pump {
       await this.#flush()
       if (!this.#stopped) binding().pushSourceFinish(this.handle)
     } catch (error) {
-      if (!this.#stopped) binding().pushSourceFail(this.handle, `source '${this.#source.name}': ${error instanceof Error ? error.message : String(error)}`)
+      if (!this.#stopped)
+        binding().pushSourceFail(
+          this.handle,
+          `source '${this.#source.name}': ${error instanceof Error ? error.message : String(error)}`,
+        )
     } finally {
       clearTimeout(this.#timer)
     }

@@ -80,12 +80,22 @@ export class Table<R = Record<string, unknown>> {
   }
 
   /** Upsert by key: the last one wins, also within one batch. Columns by name; a missing nullable column is null. */
-  async insertBatch(data: RecordBatchLike | TableLike | Uint8Array | AsyncIterable<RecordBatchLike>): Promise<{ rows: number }> {
+  async insertBatch(
+    data: RecordBatchLike | TableLike | Uint8Array | AsyncIterable<RecordBatchLike>,
+  ): Promise<{ rows: number }> {
     if (data instanceof Uint8Array) return { rows: await binding().tableInsertIpc(this.#handle, data) }
     if (isRecordBatchLike(data)) return { rows: await binding().tableInsert(this.#handle, [importBatch(data)]) }
-    if (isTableLike(data)) return { rows: await binding().tableInsert(this.#handle, data.batches.map(batch => importBatch(batch))) }
+    if (isTableLike(data))
+      return {
+        rows: await binding().tableInsert(
+          this.#handle,
+          data.batches.map(batch => importBatch(batch)),
+        ),
+      }
     if (typeof (data as Partial<AsyncIterable<unknown>> | null)?.[Symbol.asyncIterator] !== 'function') {
-      throw invalidArgument('insertBatch takes a RecordBatch, a Table, Arrow IPC bytes or an async iterable of RecordBatches')
+      throw invalidArgument(
+        'insertBatch takes a RecordBatch, a Table, Arrow IPC bytes or an async iterable of RecordBatches',
+      )
     }
     let rows = 0
     for await (const batch of data) {
@@ -169,7 +179,11 @@ export class Table<R = Record<string, unknown>> {
         const values = this.keyValues(key, true)
         const bound: Bound = { key: values, inclusive: true }
         void current.return()
-        current = this.#batches(this.open({ ...native, ...(options.reverse ? { upper: bound } : { lower: bound }) }), reader, options)
+        current = this.#batches(
+          this.open({ ...native, ...(options.reverse ? { upper: bound } : { lower: bound }) }),
+          reader,
+          options,
+        )
       },
       next: async () => {
         const { value } = await current.next()
@@ -206,24 +220,34 @@ export class Table<R = Record<string, unknown>> {
     if (fields.length === 0) {
       throw notSupported(`a key of table '${this.name}', which has no primary key`, 'use scan')
     }
-    if (typeof key !== 'object' || key === null) throw invalidArgument(`a key of table '${this.name}' is an object { ${this.primaryKey.join(', ')} } or an array`)
+    if (typeof key !== 'object' || key === null)
+      throw invalidArgument(`a key of table '${this.name}' is an object { ${this.primaryKey.join(', ')} } or an array`)
     if (Array.isArray(key)) {
       if (key.length > fields.length || (!allowPrefix && key.length < fields.length)) {
-        throw makeError('MARBLE_SCHEMA', `the key of table '${this.name}' is (${this.primaryKey.join(', ')}): ${key.length} values were given`)
+        throw makeError(
+          'MARBLE_SCHEMA',
+          `the key of table '${this.name}' is (${this.primaryKey.join(', ')}): ${key.length} values were given`,
+        )
       }
       return key.map((value, i) => keyValue(fields[i]!, value))
     }
     const named = key as Record<string, unknown>
     for (const name in named) {
       if (!this.primaryKey.includes(name)) {
-        throw makeError('MARBLE_SCHEMA', `'${name}' is no key column of table '${this.name}'${didYouMean(name, this.primaryKey)}: its key is (${this.primaryKey.join(', ')})`)
+        throw makeError(
+          'MARBLE_SCHEMA',
+          `'${name}' is no key column of table '${this.name}'${didYouMean(name, this.primaryKey)}: its key is (${this.primaryKey.join(', ')})`,
+        )
       }
     }
     const values: unknown[] = []
     for (const field of fields) {
       if (named[field.name] === undefined) {
         if (allowPrefix && Object.keys(named).length === values.length) break
-        throw makeError('MARBLE_SCHEMA', `the key of table '${this.name}' is (${this.primaryKey.join(', ')}): '${field.name}' is missing`)
+        throw makeError(
+          'MARBLE_SCHEMA',
+          `the key of table '${this.name}' is (${this.primaryKey.join(', ')}): '${field.name}' is missing`,
+        )
       }
       values.push(keyValue(field, named[field.name]))
     }
@@ -244,7 +268,11 @@ export class Table<R = Record<string, unknown>> {
     }
   }
 
-  async *#batches(opened: ReturnType<typeof this.open>, reader: BatchReader, options: ScanOptions): AsyncGenerator<Batch, void, undefined> {
+  async *#batches(
+    opened: ReturnType<typeof this.open>,
+    reader: BatchReader,
+    options: ScanOptions,
+  ): AsyncGenerator<Batch, void, undefined> {
     const { iterator, release } = opened
     const { signal, onProgress } = options
     let rows = 0
@@ -271,7 +299,9 @@ export class Table<R = Record<string, unknown>> {
     checkCount(where, 'limit', options.limit)
     checkCount(where, 'batchRows', options.batchRows, 1)
     const fields = this.jsonSchema.fields
-    const columns = options.columns?.map(name => columnIndex(this.jsonSchema, name, `table '${this.name}'`)) ?? fields.map((_, i) => i)
+    const columns =
+      options.columns?.map(name => columnIndex(this.jsonSchema, name, `table '${this.name}'`)) ??
+      fields.map((_, i) => i)
     return {
       native: {
         columns,
@@ -289,7 +319,8 @@ export class Table<R = Record<string, unknown>> {
   #bound(inclusive: 'gte' | 'lte', exclusive: 'gt' | 'lt', range: Range<RowKey> | undefined): Bound | undefined {
     if (range === undefined) return undefined
     checkOptions('range', range, ['gte', 'gt', 'lte', 'lt'])
-    if (range[inclusive] !== undefined && range[exclusive] !== undefined) throw invalidArgument(`a range has ${inclusive} or ${exclusive}, not both`)
+    if (range[inclusive] !== undefined && range[exclusive] !== undefined)
+      throw invalidArgument(`a range has ${inclusive} or ${exclusive}, not both`)
     const key = range[inclusive] ?? range[exclusive]
     return key === undefined ? undefined : { key: this.keyValues(key, true), inclusive: range[inclusive] !== undefined }
   }
@@ -335,4 +366,3 @@ function keyValue(field: JsonField, value: unknown): unknown {
       return value
   }
 }
-

@@ -22,8 +22,7 @@ Status Bad(const std::string& where, const std::string& what) {
   return MakeError(ErrorCode::kSchema, "schema JSON, " + where + ": " + what);
 }
 
-Result<std::string_view> GetString(const object& in, const char* key,
-                                   const std::string& where) {
+Result<std::string_view> GetString(const object& in, const char* key, const std::string& where) {
   std::string_view value;
   if (in[key].get_string().get(value) != simdjson::SUCCESS) {
     return Bad(where, "\"" + std::string(key) + "\" must be a string");
@@ -34,16 +33,14 @@ Result<std::string_view> GetString(const object& in, const char* key,
 Result<int32_t> GetInt(const object& in, const char* key, const std::string& where) {
   int64_t value;
   if (in[key].get_int64().get(value) != simdjson::SUCCESS ||
-      value < std::numeric_limits<int32_t>::min() ||
-      value > std::numeric_limits<int32_t>::max()) {
+      value < std::numeric_limits<int32_t>::min() || value > std::numeric_limits<int32_t>::max()) {
     return Bad(where, "\"" + std::string(key) + "\" must be a 32-bit integer");
   }
   return static_cast<int32_t>(value);
 }
 
 /// `fallback` when the key is absent.
-Result<bool> GetBool(const object& in, const char* key, bool fallback,
-                     const std::string& where) {
+Result<bool> GetBool(const object& in, const char* key, bool fallback, const std::string& where) {
   element value;
   if (in[key].get(value) != simdjson::SUCCESS) return fallback;
   bool result;
@@ -64,10 +61,14 @@ Result<arrow::TimeUnit::type> GetTimeUnit(const object& type, const std::string&
 
 const char* TimeUnitName(arrow::TimeUnit::type unit) {
   switch (unit) {
-    case arrow::TimeUnit::SECOND: return "SECOND";
-    case arrow::TimeUnit::MILLI: return "MILLISECOND";
-    case arrow::TimeUnit::MICRO: return "MICROSECOND";
-    case arrow::TimeUnit::NANO: break;
+    case arrow::TimeUnit::SECOND:
+      return "SECOND";
+    case arrow::TimeUnit::MILLI:
+      return "MILLISECOND";
+    case arrow::TimeUnit::MICRO:
+      return "MICROSECOND";
+    case arrow::TimeUnit::NANO:
+      break;
   }
   return "NANOSECOND";
 }
@@ -79,11 +80,16 @@ Result<TypeRef> ReadInt(const object& type, const std::string& where) {
   MARBLE_ASSIGN_OR_RETURN(const int32_t width, GetInt(type, "bitWidth", where));
   MARBLE_ASSIGN_OR_RETURN(const bool is_signed, GetBool(type, "isSigned", true, where));
   switch (width) {
-    case 8: return is_signed ? arrow::int8() : arrow::uint8();
-    case 16: return is_signed ? arrow::int16() : arrow::uint16();
-    case 32: return is_signed ? arrow::int32() : arrow::uint32();
-    case 64: return is_signed ? arrow::int64() : arrow::uint64();
-    default: return Bad(where, "an int has 8, 16, 32 or 64 bits, not " + std::to_string(width));
+    case 8:
+      return is_signed ? arrow::int8() : arrow::uint8();
+    case 16:
+      return is_signed ? arrow::int16() : arrow::uint16();
+    case 32:
+      return is_signed ? arrow::int32() : arrow::uint32();
+    case 64:
+      return is_signed ? arrow::int64() : arrow::uint64();
+    default:
+      return Bad(where, "an int has 8, 16, 32 or 64 bits, not " + std::to_string(width));
   }
 }
 
@@ -154,8 +160,8 @@ Result<TypeRef> ReadNested(std::string_view name, const object& type,
                            const std::vector<FieldRef>& children, const std::string& where) {
   if (name == "struct") return arrow::struct_(children);
   if (children.size() != 1) {
-    return Bad(where, "a " + std::string(name) + " has one child, not " +
-                          std::to_string(children.size()));
+    return Bad(where,
+               "a " + std::string(name) + " has one child, not " + std::to_string(children.size()));
   }
   if (name == "list") return arrow::list(children[0]);
   if (name == "largelist") return arrow::large_list(children[0]);
@@ -166,8 +172,8 @@ Result<TypeRef> ReadNested(std::string_view name, const object& type,
 }
 
 bool IsNested(std::string_view name) {
-  return name == "list" || name == "largelist" || name == "fixedsizelist" ||
-         name == "struct" || name == "map";
+  return name == "list" || name == "largelist" || name == "fixedsizelist" || name == "struct" ||
+         name == "map";
 }
 
 Result<TypeRef> ReadType(const object& type, const std::vector<FieldRef>& children,
@@ -260,8 +266,7 @@ Result<std::vector<FieldRef>> ReadFields(const object& in, const char* key, bool
   return fields;
 }
 
-Result<FieldRef> ReadField(const element& in, const std::string& where, int depth,
-                           Name naming) {
+Result<FieldRef> ReadField(const element& in, const std::string& where, int depth, Name naming) {
   object field;
   if (in.get_object().get(field) != simdjson::SUCCESS) {
     return Bad(where, "a field must be an object");
@@ -282,8 +287,7 @@ Result<FieldRef> ReadField(const element& in, const std::string& where, int dept
   if (field["type"].get_object().get(type) != simdjson::SUCCESS) {
     return Bad(place, "\"type\" must be an object");
   }
-  MARBLE_ASSIGN_OR_RETURN(auto children,
-                          ReadFields(field, "children", false, place, depth + 1));
+  MARBLE_ASSIGN_OR_RETURN(auto children, ReadFields(field, "children", false, place, depth + 1));
   MARBLE_ASSIGN_OR_RETURN(auto data_type, ReadType(type, children, place));
   MARBLE_ASSIGN_OR_RETURN(auto metadata, ReadMetadata(field, place));
   return arrow::field(std::string(name), std::move(data_type), nullable, std::move(metadata));
@@ -309,11 +313,21 @@ Status WriteString(std::string_view text, std::string* out) {
   out->push_back('"');
   for (const char c : text) {
     switch (c) {
-      case '"': out->append("\\\""); break;
-      case '\\': out->append("\\\\"); break;
-      case '\n': out->append("\\n"); break;
-      case '\r': out->append("\\r"); break;
-      case '\t': out->append("\\t"); break;
+      case '"':
+        out->append("\\\"");
+        break;
+      case '\\':
+        out->append("\\\\");
+        break;
+      case '\n':
+        out->append("\\n");
+        break;
+      case '\r':
+        out->append("\\r");
+        break;
+      case '\t':
+        out->append("\\t");
+        break;
       default:
         if (static_cast<uint8_t>(c) < 0x20) {
           char escaped[8];
@@ -342,19 +356,32 @@ std::string NameJson(const char* name, const std::string& more = {}) {
 Result<std::string> TypeJson(const arrow::DataType& type, const std::string& column) {
   using arrow::Type;
   switch (type.id()) {
-    case Type::NA: return NameJson("null");
-    case Type::BOOL: return NameJson("bool");
-    case Type::INT8: return IntJson(8, true);
-    case Type::INT16: return IntJson(16, true);
-    case Type::INT32: return IntJson(32, true);
-    case Type::INT64: return IntJson(64, true);
-    case Type::UINT8: return IntJson(8, false);
-    case Type::UINT16: return IntJson(16, false);
-    case Type::UINT32: return IntJson(32, false);
-    case Type::UINT64: return IntJson(64, false);
-    case Type::HALF_FLOAT: return NameJson("floatingpoint", ",\"precision\":\"HALF\"");
-    case Type::FLOAT: return NameJson("floatingpoint", ",\"precision\":\"SINGLE\"");
-    case Type::DOUBLE: return NameJson("floatingpoint", ",\"precision\":\"DOUBLE\"");
+    case Type::NA:
+      return NameJson("null");
+    case Type::BOOL:
+      return NameJson("bool");
+    case Type::INT8:
+      return IntJson(8, true);
+    case Type::INT16:
+      return IntJson(16, true);
+    case Type::INT32:
+      return IntJson(32, true);
+    case Type::INT64:
+      return IntJson(64, true);
+    case Type::UINT8:
+      return IntJson(8, false);
+    case Type::UINT16:
+      return IntJson(16, false);
+    case Type::UINT32:
+      return IntJson(32, false);
+    case Type::UINT64:
+      return IntJson(64, false);
+    case Type::HALF_FLOAT:
+      return NameJson("floatingpoint", ",\"precision\":\"HALF\"");
+    case Type::FLOAT:
+      return NameJson("floatingpoint", ",\"precision\":\"SINGLE\"");
+    case Type::DOUBLE:
+      return NameJson("floatingpoint", ",\"precision\":\"DOUBLE\"");
     case Type::DECIMAL32:
     case Type::DECIMAL64:
     case Type::DECIMAL128:
@@ -364,8 +391,10 @@ Result<std::string> TypeJson(const arrow::DataType& type, const std::string& col
                                      ",\"scale\":" + std::to_string(decimal.scale()) +
                                      ",\"bitWidth\":" + std::to_string(decimal.bit_width()));
     }
-    case Type::DATE32: return UnitJson("date", "DAY");
-    case Type::DATE64: return UnitJson("date", "MILLISECOND");
+    case Type::DATE32:
+      return UnitJson("date", "DAY");
+    case Type::DATE64:
+      return UnitJson("date", "MILLISECOND");
     case Type::TIME32:
     case Type::TIME64: {
       const auto& time = static_cast<const arrow::TimeType&>(type);
@@ -384,35 +413,44 @@ Result<std::string> TypeJson(const arrow::DataType& type, const std::string& col
     case Type::DURATION:
       return UnitJson("duration",
                       TimeUnitName(static_cast<const arrow::DurationType&>(type).unit()));
-    case Type::INTERVAL_MONTHS: return UnitJson("interval", "YEAR_MONTH");
-    case Type::INTERVAL_DAY_TIME: return UnitJson("interval", "DAY_TIME");
-    case Type::INTERVAL_MONTH_DAY_NANO: return UnitJson("interval", "MONTH_DAY_NANO");
-    case Type::STRING: return NameJson("utf8");
-    case Type::LARGE_STRING: return NameJson("largeutf8");
-    case Type::BINARY: return NameJson("binary");
-    case Type::LARGE_BINARY: return NameJson("largebinary");
+    case Type::INTERVAL_MONTHS:
+      return UnitJson("interval", "YEAR_MONTH");
+    case Type::INTERVAL_DAY_TIME:
+      return UnitJson("interval", "DAY_TIME");
+    case Type::INTERVAL_MONTH_DAY_NANO:
+      return UnitJson("interval", "MONTH_DAY_NANO");
+    case Type::STRING:
+      return NameJson("utf8");
+    case Type::LARGE_STRING:
+      return NameJson("largeutf8");
+    case Type::BINARY:
+      return NameJson("binary");
+    case Type::LARGE_BINARY:
+      return NameJson("largebinary");
     case Type::FIXED_SIZE_BINARY:
       return NameJson(
           "fixedsizebinary",
           ",\"byteWidth\":" +
               std::to_string(static_cast<const arrow::FixedSizeBinaryType&>(type).byte_width()));
-    case Type::LIST: return NameJson("list");
-    case Type::LARGE_LIST: return NameJson("largelist");
+    case Type::LIST:
+      return NameJson("list");
+    case Type::LARGE_LIST:
+      return NameJson("largelist");
     case Type::FIXED_SIZE_LIST:
       return NameJson(
           "fixedsizelist",
           ",\"listSize\":" +
               std::to_string(static_cast<const arrow::FixedSizeListType&>(type).list_size()));
-    case Type::STRUCT: return NameJson("struct");
+    case Type::STRUCT:
+      return NameJson("struct");
     case Type::MAP:
-      return NameJson("map", std::string(",\"keysSorted\":") +
-                                 (static_cast<const arrow::MapType&>(type).keys_sorted()
-                                      ? "true"
-                                      : "false"));
+      return NameJson(
+          "map", std::string(",\"keysSorted\":") +
+                     (static_cast<const arrow::MapType&>(type).keys_sorted() ? "true" : "false"));
     default:
-      return MakeError(ErrorCode::kNotSupported,
-                       "column '" + column + "' has type " + type.ToString() +
-                           ", which has no schema JSON");
+      return MakeError(
+          ErrorCode::kNotSupported,
+          "column '" + column + "' has type " + type.ToString() + ", which has no schema JSON");
   }
 }
 

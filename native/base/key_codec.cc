@@ -41,9 +41,7 @@ struct Number {
   static constexpr size_t kWidth = sizeof(T);
   static constexpr Bits kSign = Bits{1} << (8 * sizeof(T) - 1);
 
-  static T Load(const arrow::ArrayData& data, int64_t row) {
-    return data.GetValues<T>(1)[row];
-  }
+  static T Load(const arrow::ArrayData& data, int64_t row) { return data.GetValues<T>(1)[row]; }
   static Bits Ordered(T value) {
     if constexpr (std::is_floating_point_v<T>) {
       if (value == 0) value = 0;  // -0 and +0 are one key
@@ -67,9 +65,7 @@ struct Number {
     }
   }
   static void Encode(T value, uint8_t* to) { StoreFixed(to, ToBigEndian(Ordered(value))); }
-  static T Decode(const uint8_t* from) {
-    return FromOrdered(ToBigEndian(LoadFixed<Bits>(from)));
-  }
+  static T Decode(const uint8_t* from) { return FromOrdered(ToBigEndian(LoadFixed<Bits>(from))); }
   static int Compare(T a, T b) {
     const Bits left = Ordered(a);
     const Bits right = Ordered(b);
@@ -107,16 +103,27 @@ struct Decimal {
 template <typename Offset>
 std::string_view LoadBytes(const arrow::ArrayData& data, int64_t row) {
   const Offset* offsets = data.GetValues<Offset>(1);
-  const auto* bytes =
-      data.buffers[2] == nullptr
-          ? nullptr
-          : reinterpret_cast<const char*>(data.buffers[2]->data()) + offsets[row];
+  const auto* bytes = data.buffers[2] == nullptr
+                          ? nullptr
+                          : reinterpret_cast<const char*>(data.buffers[2]->data()) + offsets[row];
   return {bytes, static_cast<size_t>(offsets[row + 1] - offsets[row])};
 }
 
 enum class Kind : uint8_t {
-  kBool, kInt8, kInt16, kInt32, kInt64, kUint8, kUint16, kUint32, kUint64,
-  kFloat, kDouble, kDecimal, kBytes, kLargeBytes,
+  kBool,
+  kInt8,
+  kInt16,
+  kInt32,
+  kInt64,
+  kUint8,
+  kUint16,
+  kUint32,
+  kUint64,
+  kFloat,
+  kDouble,
+  kDecimal,
+  kBytes,
+  kLargeBytes,
 };
 
 bool IsBytes(Kind kind) { return kind == Kind::kBytes || kind == Kind::kLargeBytes; }
@@ -125,20 +132,33 @@ bool IsBytes(Kind kind) { return kind == Kind::kBytes || kind == Kind::kLargeByt
 template <typename F>
 auto VisitFixed(Kind kind, F&& f) {
   switch (kind) {
-    case Kind::kBool: return f(Bool{});
-    case Kind::kInt8: return f(Number<int8_t>{});
-    case Kind::kInt16: return f(Number<int16_t>{});
-    case Kind::kInt32: return f(Number<int32_t>{});
-    case Kind::kInt64: return f(Number<int64_t>{});
-    case Kind::kUint8: return f(Number<uint8_t>{});
-    case Kind::kUint16: return f(Number<uint16_t>{});
-    case Kind::kUint32: return f(Number<uint32_t>{});
-    case Kind::kUint64: return f(Number<uint64_t>{});
-    case Kind::kFloat: return f(Number<float>{});
-    case Kind::kDouble: return f(Number<double>{});
-    case Kind::kDecimal: return f(Decimal{});
+    case Kind::kBool:
+      return f(Bool{});
+    case Kind::kInt8:
+      return f(Number<int8_t>{});
+    case Kind::kInt16:
+      return f(Number<int16_t>{});
+    case Kind::kInt32:
+      return f(Number<int32_t>{});
+    case Kind::kInt64:
+      return f(Number<int64_t>{});
+    case Kind::kUint8:
+      return f(Number<uint8_t>{});
+    case Kind::kUint16:
+      return f(Number<uint16_t>{});
+    case Kind::kUint32:
+      return f(Number<uint32_t>{});
+    case Kind::kUint64:
+      return f(Number<uint64_t>{});
+    case Kind::kFloat:
+      return f(Number<float>{});
+    case Kind::kDouble:
+      return f(Number<double>{});
+    case Kind::kDecimal:
+      return f(Decimal{});
     case Kind::kBytes:
-    case Kind::kLargeBytes: break;
+    case Kind::kLargeBytes:
+      break;
   }
   MARBLE_CHECK(false);
 }
@@ -146,29 +166,58 @@ auto VisitFixed(Kind kind, F&& f) {
 bool KindOf(const arrow::DataType& type, Kind* kind) {
   using arrow::Type;
   switch (type.id()) {
-    case Type::BOOL: *kind = Kind::kBool; return true;
-    case Type::INT8: *kind = Kind::kInt8; return true;
-    case Type::INT16: *kind = Kind::kInt16; return true;
+    case Type::BOOL:
+      *kind = Kind::kBool;
+      return true;
+    case Type::INT8:
+      *kind = Kind::kInt8;
+      return true;
+    case Type::INT16:
+      *kind = Kind::kInt16;
+      return true;
     case Type::INT32:
     case Type::DATE32:
-    case Type::TIME32: *kind = Kind::kInt32; return true;
+    case Type::TIME32:
+      *kind = Kind::kInt32;
+      return true;
     case Type::INT64:
     case Type::DATE64:
     case Type::TIME64:
     case Type::TIMESTAMP:
-    case Type::DURATION: *kind = Kind::kInt64; return true;
-    case Type::UINT8: *kind = Kind::kUint8; return true;
-    case Type::UINT16: *kind = Kind::kUint16; return true;
-    case Type::UINT32: *kind = Kind::kUint32; return true;
-    case Type::UINT64: *kind = Kind::kUint64; return true;
-    case Type::FLOAT: *kind = Kind::kFloat; return true;
-    case Type::DOUBLE: *kind = Kind::kDouble; return true;
-    case Type::DECIMAL128: *kind = Kind::kDecimal; return true;
+    case Type::DURATION:
+      *kind = Kind::kInt64;
+      return true;
+    case Type::UINT8:
+      *kind = Kind::kUint8;
+      return true;
+    case Type::UINT16:
+      *kind = Kind::kUint16;
+      return true;
+    case Type::UINT32:
+      *kind = Kind::kUint32;
+      return true;
+    case Type::UINT64:
+      *kind = Kind::kUint64;
+      return true;
+    case Type::FLOAT:
+      *kind = Kind::kFloat;
+      return true;
+    case Type::DOUBLE:
+      *kind = Kind::kDouble;
+      return true;
+    case Type::DECIMAL128:
+      *kind = Kind::kDecimal;
+      return true;
     case Type::STRING:
-    case Type::BINARY: *kind = Kind::kBytes; return true;
+    case Type::BINARY:
+      *kind = Kind::kBytes;
+      return true;
     case Type::LARGE_STRING:
-    case Type::LARGE_BINARY: *kind = Kind::kLargeBytes; return true;
-    default: return false;
+    case Type::LARGE_BINARY:
+      *kind = Kind::kLargeBytes;
+      return true;
+    default:
+      return false;
   }
 }
 
@@ -178,8 +227,8 @@ struct Column {
   std::shared_ptr<arrow::DataType> type;
   Kind kind;
   bool nullable;
-  bool last;      // bytes of the last key column are neither escaped nor terminated
-  size_t width;   // of a value without prefix; 0 for bytes
+  bool last;     // bytes of the last key column are neither escaped nor terminated
+  size_t width;  // of a value without prefix; 0 for bytes
 };
 
 std::string_view BytesOf(const Column& column, const arrow::ArrayData& data, int64_t row) {
@@ -189,8 +238,7 @@ std::string_view BytesOf(const Column& column, const arrow::ArrayData& data, int
 
 size_t EncodedBytesSize(const Column& column, std::string_view bytes) {
   if (column.last) return bytes.size();
-  return bytes.size() + 2 +
-         static_cast<size_t>(std::count(bytes.begin(), bytes.end(), '\0'));
+  return bytes.size() + 2 + static_cast<size_t>(std::count(bytes.begin(), bytes.end(), '\0'));
 }
 
 uint8_t* EncodeBytes(const Column& column, std::string_view bytes, uint8_t* to) {
@@ -242,8 +290,7 @@ struct RaggedRows {
 };
 
 template <typename Rows>
-void EncodeFixedColumn(const Column& column, const arrow::ArrayData& data, int64_t rows,
-                       Rows out) {
+void EncodeFixedColumn(const Column& column, const arrow::ArrayData& data, int64_t rows, Rows out) {
   VisitFixed(column.kind, [&](auto traits) {
     using Traits = decltype(traits);
     constexpr size_t kWidth = Traits::kWidth;
@@ -336,8 +383,7 @@ class KeyCodecImpl final : public KeyCodec {
       values.push_back(std::move(value));
     }
     if (!encoded.empty()) {
-      return MakeError(ErrorCode::kCorruption, "malformed key: " +
-                                                   std::to_string(encoded.size()) +
+      return MakeError(ErrorCode::kCorruption, "malformed key: " + std::to_string(encoded.size()) +
                                                    " bytes behind its last column");
     }
     return values;
@@ -382,8 +428,7 @@ class KeyCodecImpl final : public KeyCodec {
     }
     auto* base = reinterpret_cast<uint8_t*>(bytes->data());
     for (const Column& column : columns_) {
-      EncodeFixedColumn(column, *batch.column_data(column.index), rows,
-                        StridedRows{base, stride});
+      EncodeFixedColumn(column, *batch.column_data(column.index), rows, StridedRows{base, stride});
       base += column.width + (column.nullable ? 1 : 0);
     }
   }
@@ -434,8 +479,7 @@ class KeyCodecImpl final : public KeyCodec {
     }
   }
 
-  static Status EncodeScalar(const Column& column, const arrow::Scalar* value,
-                             std::string* out) {
+  static Status EncodeScalar(const Column& column, const arrow::Scalar* value, std::string* out) {
     if (value == nullptr) {
       return MakeError(ErrorCode::kInvalidArgument,
                        "no value for key column '" + column.name + "'");
@@ -444,8 +488,7 @@ class KeyCodecImpl final : public KeyCodec {
     const bool untyped_null = value->type->id() == arrow::Type::NA;
     if (!untyped_null && !value->type->Equals(*column.type)) {
       return MakeError(ErrorCode::kSchema, "key column '" + column.name + "' is " +
-                                               column.type->ToString() +
-                                               ", the value given is " +
+                                               column.type->ToString() + ", the value given is " +
                                                value->type->ToString());
     }
     if (!value->is_valid) {
@@ -466,8 +509,7 @@ class KeyCodecImpl final : public KeyCodec {
     if (column.kind == Kind::kDecimal) {
       Decimal::Encode(static_cast<const arrow::Decimal128Scalar&>(*value).value, buffer);
     } else {
-      const auto bytes =
-          static_cast<const arrow::internal::PrimitiveScalarBase&>(*value).view();
+      const auto bytes = static_cast<const arrow::internal::PrimitiveScalarBase&>(*value).view();
       VisitFixed(column.kind, [&](auto traits) {
         using Traits = decltype(traits);
         if constexpr (!std::is_same_v<Traits, Decimal>) {
@@ -504,15 +546,14 @@ class KeyCodecImpl final : public KeyCodec {
     if (column.kind == Kind::kDecimal) {
       return std::make_shared<arrow::Decimal128Scalar>(Decimal::Decode(from), column.type);
     }
-    return VisitFixed(column.kind,
-                      [&](auto traits) -> Result<std::shared_ptr<arrow::Scalar>> {
-                        using Traits = decltype(traits);
-                        if constexpr (std::is_same_v<Traits, Decimal>) {
-                          return Malformed(column, "a decimal");
-                        } else {
-                          return arrow::MakeScalar(column.type, Traits::Decode(from));
-                        }
-                      });
+    return VisitFixed(column.kind, [&](auto traits) -> Result<std::shared_ptr<arrow::Scalar>> {
+      using Traits = decltype(traits);
+      if constexpr (std::is_same_v<Traits, Decimal>) {
+        return Malformed(column, "a decimal");
+      } else {
+        return arrow::MakeScalar(column.type, Traits::Decode(from));
+      }
+    });
   }
 
   static Result<std::shared_ptr<arrow::Scalar>> DecodeBytes(const Column& column,
@@ -544,8 +585,8 @@ class KeyCodecImpl final : public KeyCodec {
 
 }  // namespace
 
-Result<std::shared_ptr<const KeyCodec>> KeyCodec::Make(
-    const std::shared_ptr<arrow::Schema>& schema, const std::vector<int>& key_columns) {
+Result<std::shared_ptr<const KeyCodec>> KeyCodec::Make(const std::shared_ptr<arrow::Schema>& schema,
+                                                       const std::vector<int>& key_columns) {
   if (key_columns.empty()) {
     return MakeError(ErrorCode::kInvalidArgument, "a key needs at least one column");
   }
@@ -558,13 +599,18 @@ Result<std::shared_ptr<const KeyCodec>> KeyCodec::Make(
                            std::to_string(schema->num_fields()) + " columns");
     }
     const auto& field = schema->field(index);
-    if (std::find(key_columns.begin(), key_columns.begin() + static_cast<ptrdiff_t>(i),
-                  index) != key_columns.begin() + static_cast<ptrdiff_t>(i)) {
+    if (std::find(key_columns.begin(), key_columns.begin() + static_cast<ptrdiff_t>(i), index) !=
+        key_columns.begin() + static_cast<ptrdiff_t>(i)) {
       return MakeError(ErrorCode::kInvalidArgument,
                        "column '" + field->name() + "' is twice in the key");
     }
-    Column column{index, field->name(), field->type(), Kind::kBool, field->nullable(),
-                  i + 1 == key_columns.size(), 0};
+    Column column{index,
+                  field->name(),
+                  field->type(),
+                  Kind::kBool,
+                  field->nullable(),
+                  i + 1 == key_columns.size(),
+                  0};
     if (!KindOf(*field->type(), &column.kind)) {
       return MakeError(ErrorCode::kNotSupported,
                        "column '" + field->name() + "' of type " + field->type()->ToString() +
@@ -573,9 +619,8 @@ Result<std::shared_ptr<const KeyCodec>> KeyCodec::Make(
                            "utf8, binary and their large forms");
     }
     if (!IsBytes(column.kind)) {
-      column.width = VisitFixed(column.kind, [](auto traits) -> size_t {
-        return decltype(traits)::kWidth;
-      });
+      column.width =
+          VisitFixed(column.kind, [](auto traits) -> size_t { return decltype(traits)::kWidth; });
     }
     columns.push_back(std::move(column));
   }

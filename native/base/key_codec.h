@@ -23,8 +23,8 @@ class KeyCodec {
   /// `key_columns` are indices into `schema`, in key order. Types: bool, ints, floats, decimal128,
   /// date, time, timestamp, utf8, large_utf8, binary, large_binary; others are kNotSupported.
   /// A schema {key: binary} with this one non-nullable key column is raw: the bytes as they are.
-  static Result<std::shared_ptr<const KeyCodec>> Make(
-      const std::shared_ptr<arrow::Schema>& schema, const std::vector<int>& key_columns);
+  static Result<std::shared_ptr<const KeyCodec>> Make(const std::shared_ptr<arrow::Schema>& schema,
+                                                      const std::vector<int>& key_columns);
   virtual ~KeyCodec() = default;
 
   /// Append the encoded key of `row` to `out`. `batch` has the full schema.

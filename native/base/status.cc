@@ -54,14 +54,18 @@ constexpr struct {
 };
 
 constexpr ErrorCode kAllCodes[] = {
-    ErrorCode::kInternal,     ErrorCode::kInvalidArgument, ErrorCode::kCorruption,
-    ErrorCode::kIo,           ErrorCode::kNoSpace,         ErrorCode::kBusy,
-    ErrorCode::kLocked,       ErrorCode::kReadOnly,        ErrorCode::kAborted,
-    ErrorCode::kTimedOut,     ErrorCode::kFenced,          ErrorCode::kClosed,
-    ErrorCode::kIncompatible, ErrorCode::kIncompatibleState, ErrorCode::kSchema,
-    ErrorCode::kTableNotFound, ErrorCode::kTableExists,    ErrorCode::kColumnNotFound,
-    ErrorCode::kNotFound,     ErrorCode::kNotSupported,    ErrorCode::kTooLarge,
-    ErrorCode::kTooFarBehind, ErrorCode::kKafka,           ErrorCode::kBadRecord,
+    ErrorCode::kInternal,     ErrorCode::kInvalidArgument,
+    ErrorCode::kCorruption,   ErrorCode::kIo,
+    ErrorCode::kNoSpace,      ErrorCode::kBusy,
+    ErrorCode::kLocked,       ErrorCode::kReadOnly,
+    ErrorCode::kAborted,      ErrorCode::kTimedOut,
+    ErrorCode::kFenced,       ErrorCode::kClosed,
+    ErrorCode::kIncompatible, ErrorCode::kIncompatibleState,
+    ErrorCode::kSchema,       ErrorCode::kTableNotFound,
+    ErrorCode::kTableExists,  ErrorCode::kColumnNotFound,
+    ErrorCode::kNotFound,     ErrorCode::kNotSupported,
+    ErrorCode::kTooLarge,     ErrorCode::kTooFarBehind,
+    ErrorCode::kKafka,        ErrorCode::kBadRecord,
     ErrorCode::kPlan,
 };
 
@@ -98,9 +102,7 @@ std::string_view ErrorCodeName(ErrorCode code) {
   return "MARBLE_INTERNAL";
 }
 
-std::pair<const ErrorCode*, size_t> AllErrorCodes() {
-  return {kAllCodes, std::size(kAllCodes)};
-}
+std::pair<const ErrorCode*, size_t> AllErrorCodes() { return {kAllCodes, std::size(kAllCodes)}; }
 
 Status MakeError(ErrorCode code, std::string message) {
   return Status(ArrowCode(code), std::move(message), std::make_shared<ErrorDetail>(code));

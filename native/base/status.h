@@ -69,8 +69,7 @@ Status IoError(std::string_view what, std::string_view path, int error_number);
 }  // namespace marble
 
 /// Abort where going on would corrupt data. Never on user input.
-#define MARBLE_CHECK(expr) \
-  ((expr) ? (void)0 : ::marble::CheckFailed(#expr, __FILE__, __LINE__))
+#define MARBLE_CHECK(expr) ((expr) ? (void)0 : ::marble::CheckFailed(#expr, __FILE__, __LINE__))
 #ifdef NDEBUG
 #define MARBLE_DCHECK(expr) ((void)0)
 #else

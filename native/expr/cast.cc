@@ -17,23 +17,51 @@ using arrow::Type;
 
 namespace {
 
-enum class Family { kBool, kInt, kFloat, kDecimal, kText, kBinary, kDate, kTime, kTimestamp,
-                    kDuration, kMonths, kOther };
+enum class Family {
+  kBool,
+  kInt,
+  kFloat,
+  kDecimal,
+  kText,
+  kBinary,
+  kDate,
+  kTime,
+  kTimestamp,
+  kDuration,
+  kMonths,
+  kOther
+};
 
 Family FamilyOf(const arrow::DataType& type) {
   switch (type.id()) {
-    case Type::BOOL: return Family::kBool;
-    case Type::INT8: case Type::INT16: case Type::INT32: case Type::INT64: return Family::kInt;
-    case Type::FLOAT: case Type::DOUBLE: return Family::kFloat;
-    case Type::DECIMAL128: return Family::kDecimal;
-    case Type::STRING: return Family::kText;
-    case Type::BINARY: return Family::kBinary;
-    case Type::DATE32: return Family::kDate;
-    case Type::TIME32: return Family::kTime;
-    case Type::TIMESTAMP: return Family::kTimestamp;
-    case Type::DURATION: return Family::kDuration;
-    case Type::INTERVAL_MONTHS: return Family::kMonths;
-    default: return Family::kOther;
+    case Type::BOOL:
+      return Family::kBool;
+    case Type::INT8:
+    case Type::INT16:
+    case Type::INT32:
+    case Type::INT64:
+      return Family::kInt;
+    case Type::FLOAT:
+    case Type::DOUBLE:
+      return Family::kFloat;
+    case Type::DECIMAL128:
+      return Family::kDecimal;
+    case Type::STRING:
+      return Family::kText;
+    case Type::BINARY:
+      return Family::kBinary;
+    case Type::DATE32:
+      return Family::kDate;
+    case Type::TIME32:
+      return Family::kTime;
+    case Type::TIMESTAMP:
+      return Family::kTimestamp;
+    case Type::DURATION:
+      return Family::kDuration;
+    case Type::INTERVAL_MONTHS:
+      return Family::kMonths;
+    default:
+      return Family::kOther;
   }
 }
 
@@ -103,10 +131,16 @@ bool ParseBoolean(std::string_view text, bool* out) {
   std::transform(lower.begin(), lower.end(), lower.begin(),
                  [](unsigned char c) { return std::tolower(c); });
   for (auto word : {"t", "true", "y", "yes", "1"}) {
-    if (lower == word) { *out = true; return true; }
+    if (lower == word) {
+      *out = true;
+      return true;
+    }
   }
   for (auto word : {"f", "false", "n", "no", "0"}) {
-    if (lower == word) { *out = false; return true; }
+    if (lower == word) {
+      *out = false;
+      return true;
+    }
   }
   return false;
 }
@@ -143,17 +177,21 @@ C JavaTruncate(D value) {
 template <typename F>
 Result<std::shared_ptr<arrow::Array>> DispatchInt(const arrow::DataType& type, F&& f) {
   switch (type.id()) {
-    case Type::INT8: return f(int8_t{});
-    case Type::INT16: return f(int16_t{});
-    case Type::INT32: return f(int32_t{});
-    default: return f(int64_t{});
+    case Type::INT8:
+      return f(int8_t{});
+    case Type::INT16:
+      return f(int16_t{});
+    case Type::INT32:
+      return f(int32_t{});
+    default:
+      return f(int64_t{});
   }
 }
 
 Result<std::shared_ptr<arrow::Array>> ArrowCast(const std::shared_ptr<arrow::Array>& array,
                                                 const std::shared_ptr<arrow::DataType>& to) {
-  MARBLE_ASSIGN_OR_RETURN(
-      auto result, arrow::compute::Cast(array, arrow::compute::CastOptions::Unsafe(to)));
+  MARBLE_ASSIGN_OR_RETURN(auto result,
+                          arrow::compute::Cast(array, arrow::compute::CastOptions::Unsafe(to)));
   return result.make_array();
 }
 
@@ -200,7 +238,8 @@ Result<std::shared_ptr<arrow::Array>> CastFromText(const arrow::StringArray& arr
         return FromText<float>(array, to, try_cast, ParseFloating<float>);
       }
       return FromText<double>(array, to, try_cast, ParseFloating<double>);
-    case Family::kBool: return FromText<bool>(array, to, try_cast, ParseBoolean);
+    case Family::kBool:
+      return FromText<bool>(array, to, try_cast, ParseBoolean);
     case Family::kDate:
       return FromText<int32_t>(array, to, try_cast, [](std::string_view text, int32_t* out) {
         int64_t days;
@@ -216,8 +255,7 @@ Result<std::shared_ptr<arrow::Array>> CastFromText(const arrow::StringArray& arr
         return true;
       });
     case Family::kTimestamp: {
-      const int64_t ticks =
-          TicksPerSecond(static_cast<const arrow::TimestampType&>(*to).unit());
+      const int64_t ticks = TicksPerSecond(static_cast<const arrow::TimestampType&>(*to).unit());
       return FromText<int64_t>(array, to, try_cast, [ticks](std::string_view text, int64_t* out) {
         Moment moment;
         if (!ParseSqlTimestamp(text, &moment)) return false;
@@ -247,7 +285,8 @@ Result<std::shared_ptr<arrow::Array>> CastFromText(const arrow::StringArray& arr
       if (bad >= 0 && !try_cast) return BadText(array.GetView(bad), *to);
       return result;
     }
-    default: break;
+    default:
+      break;
   }
   return MakeError(ErrorCode::kInternal, "cast of text without a rule");
 }
@@ -272,10 +311,14 @@ Result<std::shared_ptr<arrow::Array>> ToText(const arrow::Array& array, F&& appe
 
 int FractionDigits(arrow::TimeUnit::type unit) {
   switch (unit) {
-    case arrow::TimeUnit::SECOND: return 0;
-    case arrow::TimeUnit::MILLI: return 3;
-    case arrow::TimeUnit::MICRO: return 6;
-    default: return 9;
+    case arrow::TimeUnit::SECOND:
+      return 0;
+    case arrow::TimeUnit::MILLI:
+      return 3;
+    case arrow::TimeUnit::MICRO:
+      return 6;
+    default:
+      return 9;
   }
 }
 
@@ -285,7 +328,10 @@ Result<std::shared_ptr<arrow::Array>> CastToText(const arrow::Array& array) {
       return ToText(array, [&](int64_t i, std::string* out) {
         *out = static_cast<const arrow::BooleanArray&>(array).Value(i) ? "TRUE" : "FALSE";
       });
-    case Type::INT8: case Type::INT16: case Type::INT32: case Type::INT64:
+    case Type::INT8:
+    case Type::INT16:
+    case Type::INT32:
+    case Type::INT64:
       return DispatchInt(*array.type(), [&](auto zero) {
         using C = decltype(zero);
         using ArrayType = arrow::NumericArray<typename arrow::CTypeTraits<C>::ArrowType>;
@@ -342,7 +388,8 @@ Result<std::shared_ptr<arrow::Array>> CastToText(const arrow::Array& array) {
                    digits, out);
       });
     }
-    default: break;
+    default:
+      break;
   }
   return MakeError(ErrorCode::kInternal, "cast to text without a rule");
 }
@@ -357,45 +404,46 @@ Result<std::shared_ptr<arrow::Array>> CastToDecimal(const arrow::Array& array,
         using C = decltype(zero);
         using ArrayType = arrow::NumericArray<typename arrow::CTypeTraits<C>::ArrowType>;
         const auto& values = static_cast<const ArrayType&>(array);
-        return BuildFixed<arrow::Decimal128>(to, array.length(),
-                                             [&](int64_t i, arrow::Decimal128* out) {
-          return !values.IsNull(i) &&
-                 RescaleDecimal(arrow::Decimal128(static_cast<int64_t>(values.Value(i))), 0, scale,
-                                precision, out);
-        });
+        return BuildFixed<arrow::Decimal128>(
+            to, array.length(), [&](int64_t i, arrow::Decimal128* out) {
+              return !values.IsNull(i) &&
+                     RescaleDecimal(arrow::Decimal128(static_cast<int64_t>(values.Value(i))), 0,
+                                    scale, precision, out);
+            });
       });
     case Family::kFloat:
-      return BuildFixed<arrow::Decimal128>(to, array.length(),
-                                           [&](int64_t i, arrow::Decimal128* out) {
-        if (array.IsNull(i)) return false;
-        // Through the shortest text, as Java's BigDecimal.valueOf: 1.005 is 1.005.
-        std::string text;
-        if (array.type_id() == Type::FLOAT) {
-          AppendJavaFloat(static_cast<const arrow::FloatArray&>(array).Value(i), &text);
-        } else {
-          AppendJavaDouble(static_cast<const arrow::DoubleArray&>(array).Value(i), &text);
-        }
-        arrow::Decimal128 value;
-        int32_t parsed_precision, parsed_scale;
-        return arrow::Decimal128::FromString(text, &value, &parsed_precision, &parsed_scale).ok() &&
-               RescaleDecimal(value, parsed_scale, scale, precision, out);
-      });
+      return BuildFixed<arrow::Decimal128>(
+          to, array.length(), [&](int64_t i, arrow::Decimal128* out) {
+            if (array.IsNull(i)) return false;
+            // Through the shortest text, as Java's BigDecimal.valueOf: 1.005 is 1.005.
+            std::string text;
+            if (array.type_id() == Type::FLOAT) {
+              AppendJavaFloat(static_cast<const arrow::FloatArray&>(array).Value(i), &text);
+            } else {
+              AppendJavaDouble(static_cast<const arrow::DoubleArray&>(array).Value(i), &text);
+            }
+            arrow::Decimal128 value;
+            int32_t parsed_precision, parsed_scale;
+            return arrow::Decimal128::FromString(text, &value, &parsed_precision, &parsed_scale)
+                       .ok() &&
+                   RescaleDecimal(value, parsed_scale, scale, precision, out);
+          });
     case Family::kDecimal: {
       const int32_t from = static_cast<const arrow::Decimal128Type&>(*array.type()).scale();
       const auto& values = static_cast<const arrow::Decimal128Array&>(array);
-      return BuildFixed<arrow::Decimal128>(to, array.length(),
-                                           [&](int64_t i, arrow::Decimal128* out) {
-        return !values.IsNull(i) &&
-               RescaleDecimal(arrow::Decimal128(values.Value(i)), from, scale, precision, out);
-      });
+      return BuildFixed<arrow::Decimal128>(
+          to, array.length(), [&](int64_t i, arrow::Decimal128* out) {
+            return !values.IsNull(i) &&
+                   RescaleDecimal(arrow::Decimal128(values.Value(i)), from, scale, precision, out);
+          });
     }
     default: {  // bool
       const auto& values = static_cast<const arrow::BooleanArray&>(array);
-      return BuildFixed<arrow::Decimal128>(to, array.length(),
-                                           [&](int64_t i, arrow::Decimal128* out) {
-        return !values.IsNull(i) && RescaleDecimal(arrow::Decimal128(values.Value(i) ? 1 : 0), 0,
-                                                   scale, precision, out);
-      });
+      return BuildFixed<arrow::Decimal128>(
+          to, array.length(), [&](int64_t i, arrow::Decimal128* out) {
+            return !values.IsNull(i) && RescaleDecimal(arrow::Decimal128(values.Value(i) ? 1 : 0),
+                                                       0, scale, precision, out);
+          });
     }
   }
 }
@@ -517,10 +565,14 @@ void AppendJavaFloat(float value, std::string* out) { AppendJava(value, out); }
 
 int64_t TicksPerSecond(arrow::TimeUnit::type unit) {
   switch (unit) {
-    case arrow::TimeUnit::SECOND: return 1;
-    case arrow::TimeUnit::MILLI: return 1'000;
-    case arrow::TimeUnit::MICRO: return 1'000'000;
-    default: return 1'000'000'000;
+    case arrow::TimeUnit::SECOND:
+      return 1;
+    case arrow::TimeUnit::MILLI:
+      return 1'000;
+    case arrow::TimeUnit::MICRO:
+      return 1'000'000;
+    default:
+      return 1'000'000'000;
   }
 }
 

@@ -55,8 +55,8 @@ Result<std::shared_ptr<arrow::Array>> BuildBoolean(int64_t rows, F&& value) {
     ++nulls;
     arrow::bit_util::ClearBit(validity->mutable_data(), i);
   }
-  return arrow::MakeArray(arrow::ArrayData::Make(
-      arrow::boolean(), rows, {std::move(validity), std::move(data)}, nulls));
+  return arrow::MakeArray(arrow::ArrayData::Make(arrow::boolean(), rows,
+                                                 {std::move(validity), std::move(data)}, nulls));
 }
 
 }  // namespace marble::expr

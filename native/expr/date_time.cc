@@ -75,8 +75,8 @@ bool ParseDatePrefix(const char** at, const char* end, int64_t* days) {
   return true;
 }
 
-constexpr int64_t kPowersOfTen[] = {1,       10,       100,       1000,      10000,
-                                    100000,  1000000,  10000000,  100000000, 1000000000};
+constexpr int64_t kPowersOfTen[] = {1,      10,      100,      1000,      10000,
+                                    100000, 1000000, 10000000, 100000000, 1000000000};
 
 }  // namespace
 
@@ -239,11 +239,21 @@ bool DateTimePattern::Parse(std::string_view text, Moment* moment) const {
         if (!Digits(&at, end, part.width, 2, &value)) return false;
     }
     switch (part.letter) {
-      case 'M': month = value; break;
-      case 'd': day = value; break;
-      case 'H': hour = value; break;
-      case 'm': minute = value; break;
-      default: second = value; break;
+      case 'M':
+        month = value;
+        break;
+      case 'd':
+        day = value;
+        break;
+      case 'H':
+        hour = value;
+        break;
+      case 'm':
+        minute = value;
+        break;
+      default:
+        second = value;
+        break;
     }
   }
   if (at != end || !ValidDate(year, month, day) || hour > 23 || minute > 59 || second > 59) {
@@ -262,16 +272,30 @@ void DateTimePattern::Format(const Moment& moment, std::string* out) const {
   const Civil civil = CivilFromDays(days);
   for (const auto& part : parts_) {
     switch (part.letter) {
-      case 0: out->append(part.text); break;
+      case 0:
+        out->append(part.text);
+        break;
       case 'y':
         AppendPadded(part.width == 2 ? civil.year % 100 : civil.year, part.width, out);
         break;
-      case 'M': AppendPadded(civil.month, part.width, out); break;
-      case 'd': AppendPadded(civil.day, part.width, out); break;
-      case 'H': AppendPadded(of_day / 3600, part.width, out); break;
-      case 'm': AppendPadded(of_day / 60 % 60, part.width, out); break;
-      case 's': AppendPadded(of_day % 60, part.width, out); break;
-      default: AppendPadded(moment.nanos / kPowersOfTen[9 - part.width], part.width, out); break;
+      case 'M':
+        AppendPadded(civil.month, part.width, out);
+        break;
+      case 'd':
+        AppendPadded(civil.day, part.width, out);
+        break;
+      case 'H':
+        AppendPadded(of_day / 3600, part.width, out);
+        break;
+      case 'm':
+        AppendPadded(of_day / 60 % 60, part.width, out);
+        break;
+      case 's':
+        AppendPadded(of_day % 60, part.width, out);
+        break;
+      default:
+        AppendPadded(moment.nanos / kPowersOfTen[9 - part.width], part.width, out);
+        break;
     }
   }
 }

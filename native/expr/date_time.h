@@ -55,8 +55,8 @@ class DateTimePattern {
  private:
   struct Part {
     char letter = 0;    // 0: literal
-    uint8_t width = 0;     // letters; for 'y' 4 digits, 2 digits or 1 to 4 digits
-    std::string text;  // literal
+    uint8_t width = 0;  // letters; for 'y' 4 digits, 2 digits or 1 to 4 digits
+    std::string text;   // literal
   };
   std::vector<Part> parts_;
   size_t fixed_length_ = 0;  // of texts when no part varies; 0: varies

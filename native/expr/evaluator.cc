@@ -263,8 +263,8 @@ class LogicNode : public Evaluator::Node {
         MARBLE_ASSIGN_OR_RETURN(right, args_[i]->Eval(batch));
       }
       MARBLE_ASSIGN_OR_RETURN(
-          result, arrow::compute::CallFunction(conjunction_ ? "and_kleene" : "or_kleene",
-                                               {result, right}));
+          result,
+          arrow::compute::CallFunction(conjunction_ ? "and_kleene" : "or_kleene", {result, right}));
     }
     return result;
   }
@@ -282,9 +282,12 @@ Status WrongArguments(const Expression& call) {
 
 Result<NodePtr> Compile(const Expression& expression, const Clock* clock) {
   switch (expression.kind) {
-    case Expression::Kind::kColumn: return std::make_unique<ColumnNode>(expression.column);
-    case Expression::Kind::kLiteral: return std::make_unique<LiteralNode>(expression.literal);
-    default: break;
+    case Expression::Kind::kColumn:
+      return std::make_unique<ColumnNode>(expression.column);
+    case Expression::Kind::kLiteral:
+      return std::make_unique<LiteralNode>(expression.literal);
+    default:
+      break;
   }
   std::vector<NodePtr> args;
   std::vector<bool> can_fail;

@@ -21,11 +21,11 @@ struct Expression {
   std::shared_ptr<arrow::DataType> type;
   bool nullable = true;
 
-  int column = -1;                          // kColumn: index into the input
-  std::shared_ptr<arrow::Scalar> literal;   // kLiteral: of `type`, may be null
-  std::string function;                     // kCall
-  std::vector<ExpressionPtr> args;          // kCall; kCast: one
-  bool try_cast = false;                    // kCast: NULL instead of an error
+  int column = -1;                         // kColumn: index into the input
+  std::shared_ptr<arrow::Scalar> literal;  // kLiteral: of `type`, may be null
+  std::string function;                    // kCall
+  std::vector<ExpressionPtr> args;         // kCall; kCast: one
+  bool try_cast = false;                   // kCast: NULL instead of an error
 
   /// Write as text with column names taken from `input` (its indices where null): what operator
   /// fingerprints and messages are made of.

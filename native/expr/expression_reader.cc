@@ -21,13 +21,20 @@ Result<std::string> DecodeBase64(std::string_view text) {
   int count = 0;
   for (char c : text) {
     int value;
-    if (c >= 'A' && c <= 'Z') value = c - 'A';
-    else if (c >= 'a' && c <= 'z') value = c - 'a' + 26;
-    else if (c >= '0' && c <= '9') value = c - '0' + 52;
-    else if (c == '+') value = 62;
-    else if (c == '/') value = 63;
-    else if (c == '=') break;
-    else return MakeError(ErrorCode::kPlan, "not base64");
+    if (c >= 'A' && c <= 'Z')
+      value = c - 'A';
+    else if (c >= 'a' && c <= 'z')
+      value = c - 'a' + 26;
+    else if (c >= '0' && c <= '9')
+      value = c - '0' + 52;
+    else if (c == '+')
+      value = 62;
+    else if (c == '/')
+      value = 63;
+    else if (c == '=')
+      break;
+    else
+      return MakeError(ErrorCode::kPlan, "not base64");
     bits = (bits << 6) | static_cast<uint32_t>(value);
     count += 6;
     if (count >= 8) {
@@ -50,8 +57,8 @@ Result<int64_t> ReadInteger(const dom::element& value) {
 }
 
 template <typename CType>
-Result<std::shared_ptr<arrow::Scalar>> IntegerScalar(
-    const dom::element& value, const std::shared_ptr<arrow::DataType>& type) {
+Result<std::shared_ptr<arrow::Scalar>> IntegerScalar(const dom::element& value,
+                                                     const std::shared_ptr<arrow::DataType>& type) {
   MARBLE_ASSIGN_OR_RETURN(int64_t number, ReadInteger(value));
   if (number < static_cast<int64_t>(std::numeric_limits<CType>::min()) ||
       number > static_cast<int64_t>(std::numeric_limits<CType>::max())) {
@@ -60,8 +67,8 @@ Result<std::shared_ptr<arrow::Scalar>> IntegerScalar(
   return arrow::MakeScalar(type, static_cast<CType>(number));
 }
 
-Result<std::shared_ptr<arrow::Scalar>> ReadLiteral(
-    const dom::element& value, const std::shared_ptr<arrow::DataType>& type) {
+Result<std::shared_ptr<arrow::Scalar>> ReadLiteral(const dom::element& value,
+                                                   const std::shared_ptr<arrow::DataType>& type) {
   using arrow::Type;
   if (value.is_null()) return arrow::MakeNullScalar(type);
   switch (type->id()) {
@@ -70,17 +77,21 @@ Result<std::shared_ptr<arrow::Scalar>> ReadLiteral(
       if (value.get(flag) != simdjson::SUCCESS) break;
       return arrow::MakeScalar(type, flag);
     }
-    case Type::INT8: return IntegerScalar<int8_t>(value, type);
-    case Type::INT16: return IntegerScalar<int16_t>(value, type);
+    case Type::INT8:
+      return IntegerScalar<int8_t>(value, type);
+    case Type::INT16:
+      return IntegerScalar<int16_t>(value, type);
     case Type::INT32:
     case Type::DATE32:
     case Type::TIME32:
-    case Type::INTERVAL_MONTHS: return IntegerScalar<int32_t>(value, type);
+    case Type::INTERVAL_MONTHS:
+      return IntegerScalar<int32_t>(value, type);
     case Type::INT64:
     case Type::DATE64:
     case Type::TIME64:
     case Type::TIMESTAMP:
-    case Type::DURATION: return IntegerScalar<int64_t>(value, type);
+    case Type::DURATION:
+      return IntegerScalar<int64_t>(value, type);
     case Type::FLOAT:
     case Type::DOUBLE: {
       double number;
@@ -112,14 +123,14 @@ Result<std::shared_ptr<arrow::Scalar>> ReadLiteral(
       return std::make_shared<arrow::BinaryScalar>(std::move(bytes));
     }
     default:
-      return MakeError(ErrorCode::kNotSupported, "literals of type " + type->ToString() +
-                                                     " are not supported");
+      return MakeError(ErrorCode::kNotSupported,
+                       "literals of type " + type->ToString() + " are not supported");
   }
   return MakeError(ErrorCode::kPlan, "is no value of type " + type->ToString());
 }
 
-Result<ExpressionPtr> Read(dom::element json, const arrow::Schema& input,
-                           const std::string& where, int depth) {
+Result<ExpressionPtr> Read(dom::element json, const arrow::Schema& input, const std::string& where,
+                           int depth) {
   if (depth > kMaxDepth) {
     return MakeError(ErrorCode::kPlan, "Plan: " + where + ": nested too deeply");
   }
@@ -157,8 +168,8 @@ Result<ExpressionPtr> Read(dom::element json, const arrow::Schema& input,
     for (size_t i = 0; i < args.size(); ++i) {
       MARBLE_ASSIGN_OR_RETURN(
           auto arg,
-          Read(args[i], input,
-               where + "." + expression->function + "[" + std::to_string(i) + "]", depth + 1));
+          Read(args[i], input, where + "." + expression->function + "[" + std::to_string(i) + "]",
+               depth + 1));
       expression->args.push_back(std::move(arg));
     }
   } else if (kind == "cast") {

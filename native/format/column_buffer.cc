@@ -48,8 +48,7 @@ Result<std::unique_ptr<ColumnBuffer>> ColumnBuffer::Make(std::shared_ptr<arrow::
     case arrow::Type::LIST:
       column->kind_ = Kind::kList;
       column->width_ = sizeof(int32_t);
-      MARBLE_RETURN_NOT_OK(
-          add_child(static_cast<const arrow::ListType&>(*type).value_type()));
+      MARBLE_RETURN_NOT_OK(add_child(static_cast<const arrow::ListType&>(*type).value_type()));
       break;
     case arrow::Type::MAP: {
       column->kind_ = Kind::kMap;
@@ -163,7 +162,8 @@ Result<std::shared_ptr<arrow::ArrayData>> ColumnBuffer::FinishData() {
     buffers.push_back(std::move(bits));
   } else if (kind_ != Kind::kStruct) {
     const int64_t values = varying() ? length_ + 1 : length_;
-    MARBLE_ASSIGN_OR_RETURN(auto buffer, values_.FinishWithLength(values * width_, /*shrink_to_fit=*/false));
+    MARBLE_ASSIGN_OR_RETURN(auto buffer,
+                            values_.FinishWithLength(values * width_, /*shrink_to_fit=*/false));
     buffers.push_back(std::move(buffer));
   }
   if (kind_ == Kind::kBytes) {
@@ -176,8 +176,8 @@ Result<std::shared_ptr<arrow::ArrayData>> ColumnBuffer::FinishData() {
     children = {arrow::ArrayData::Make(map.value_type(), entries, {nullptr}, std::move(children),
                                        /*null_count=*/0)};
   }
-  auto data = arrow::ArrayData::Make(type_, length_, std::move(buffers), std::move(children),
-                                     nulls_);
+  auto data =
+      arrow::ArrayData::Make(type_, length_, std::move(buffers), std::move(children), nulls_);
   validity_.Reset();
   values_.Reset();
   data_.Reset();

@@ -76,14 +76,14 @@ class ColumnBuffer {
 
   std::shared_ptr<arrow::DataType> type_;
   Kind kind_ = Kind::kFixed;
-  int width_ = 0;               // bytes a value; 4 (an offset) for varying kinds; 0 for structs
+  int width_ = 0;  // bytes a value; 4 (an offset) for varying kinds; 0 for structs
   int64_t length_ = 0;
-  int64_t capacity_ = 0;        // rows that fit validity_ and values_
+  int64_t capacity_ = 0;  // rows that fit validity_ and values_
   int64_t nulls_ = 0;
   static constexpr int64_t kMinRows = 256;
   static constexpr int64_t kMaxHintRows = 1 << 20;
   static constexpr int64_t kMaxHintBytes = 8 << 20;
-  int64_t row_hint_ = kMinRows;   // what the batch before needed
+  int64_t row_hint_ = kMinRows;  // what the batch before needed
   int64_t byte_hint_ = 0;
   arrow::BufferBuilder validity_;  // sizes are managed by length_: only their memory is used
   arrow::BufferBuilder values_;

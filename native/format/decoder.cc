@@ -11,8 +11,8 @@ Result<std::unique_ptr<Decoder>> Decoder::Make(
     MARBLE_ASSIGN_OR_RETURN(JsonOptions json, JsonOptions::Parse(options));
     return MakeJsonDecoder(json, fields);
   }
-  static constexpr std::string_view kLater[] = {"csv", "avro", "protobuf", "raw", "debezium-json",
-                                                "canal-json", "avro-confluent"};
+  static constexpr std::string_view kLater[] = {
+      "csv", "avro", "protobuf", "raw", "debezium-json", "canal-json", "avro-confluent"};
   for (std::string_view name : kLater) {
     if (format == name) {
       return MakeError(ErrorCode::kNotSupported,

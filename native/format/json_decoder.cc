@@ -20,8 +20,22 @@ namespace od = simdjson::ondemand;
 
 /// How a column's values are converted.
 enum class Convert {
-  kBool, kInt8, kInt16, kInt32, kInt64, kFloat, kDouble, kDecimal, kString, kBinary,
-  kDate, kTime, kTimestamp, kStruct, kList, kMap,
+  kBool,
+  kInt8,
+  kInt16,
+  kInt32,
+  kInt64,
+  kFloat,
+  kDouble,
+  kDecimal,
+  kString,
+  kBinary,
+  kDate,
+  kTime,
+  kTimestamp,
+  kStruct,
+  kList,
+  kMap,
 };
 
 struct Column;
@@ -42,14 +56,14 @@ struct Column {
   std::string name;
   Convert convert = Convert::kString;
   bool nullable = true;
-  std::string type_name;            // for messages
+  std::string type_name;  // for messages
   ColumnBuffer* buffer = nullptr;
   int32_t precision = 0, scale = 0;
   int64_t nanos_per_unit = 1;
   bool time32 = false;
   TimestampText timestamp;
-  std::unique_ptr<Fields> fields;   // struct
-  std::unique_ptr<Column> item;     // list; map's values
+  std::unique_ptr<Fields> fields;  // struct
+  std::unique_ptr<Column> item;    // list; map's values
 };
 
 /// Objects with more fields than this are read without prediction beyond it.
@@ -59,30 +73,45 @@ constexpr int kMaxSchemaDepth = 64;
 
 std::string TypeName(const arrow::DataType& type) {
   switch (type.id()) {
-    case arrow::Type::BOOL: return "BOOLEAN";
-    case arrow::Type::INT8: return "TINYINT";
-    case arrow::Type::INT16: return "SMALLINT";
-    case arrow::Type::INT32: return "INT";
-    case arrow::Type::INT64: return "BIGINT";
-    case arrow::Type::FLOAT: return "FLOAT";
-    case arrow::Type::DOUBLE: return "DOUBLE";
-    case arrow::Type::STRING: return "STRING";
-    case arrow::Type::BINARY: return "BYTES";
-    case arrow::Type::DATE32: return "DATE";
+    case arrow::Type::BOOL:
+      return "BOOLEAN";
+    case arrow::Type::INT8:
+      return "TINYINT";
+    case arrow::Type::INT16:
+      return "SMALLINT";
+    case arrow::Type::INT32:
+      return "INT";
+    case arrow::Type::INT64:
+      return "BIGINT";
+    case arrow::Type::FLOAT:
+      return "FLOAT";
+    case arrow::Type::DOUBLE:
+      return "DOUBLE";
+    case arrow::Type::STRING:
+      return "STRING";
+    case arrow::Type::BINARY:
+      return "BYTES";
+    case arrow::Type::DATE32:
+      return "DATE";
     case arrow::Type::TIME32:
-    case arrow::Type::TIME64: return "TIME";
-    case arrow::Type::STRUCT: return "ROW";
-    case arrow::Type::LIST: return "ARRAY";
-    case arrow::Type::MAP: return "MAP";
+    case arrow::Type::TIME64:
+      return "TIME";
+    case arrow::Type::STRUCT:
+      return "ROW";
+    case arrow::Type::LIST:
+      return "ARRAY";
+    case arrow::Type::MAP:
+      return "MAP";
     case arrow::Type::TIMESTAMP:
       return static_cast<const arrow::TimestampType&>(type).timezone().empty() ? "TIMESTAMP"
-                                                                              : "TIMESTAMP_LTZ";
+                                                                               : "TIMESTAMP_LTZ";
     case arrow::Type::DECIMAL128: {
       const auto& decimal = static_cast<const arrow::Decimal128Type&>(type);
       return "DECIMAL(" + std::to_string(decimal.precision()) + ", " +
              std::to_string(decimal.scale()) + ")";
     }
-    default: return type.ToString();
+    default:
+      return type.ToString();
   }
 }
 
@@ -93,7 +122,8 @@ Status MakeColumn(const arrow::Field& field, bool iso, int depth, ColumnBuffer* 
                   Column* column) {
   const arrow::DataType& type = *field.type();
   if (depth > kMaxSchemaDepth) {
-    return MakeError(ErrorCode::kNotSupported, "column '" + field.name() + "' is nested deeper than " +
+    return MakeError(ErrorCode::kNotSupported, "column '" + field.name() +
+                                                   "' is nested deeper than " +
                                                    std::to_string(kMaxSchemaDepth) + " levels");
   }
   column->name = field.name();
@@ -101,16 +131,36 @@ Status MakeColumn(const arrow::Field& field, bool iso, int depth, ColumnBuffer* 
   column->type_name = TypeName(type);
   column->buffer = buffer;
   switch (type.id()) {
-    case arrow::Type::BOOL: column->convert = Convert::kBool; break;
-    case arrow::Type::INT8: column->convert = Convert::kInt8; break;
-    case arrow::Type::INT16: column->convert = Convert::kInt16; break;
-    case arrow::Type::INT32: column->convert = Convert::kInt32; break;
-    case arrow::Type::INT64: column->convert = Convert::kInt64; break;
-    case arrow::Type::FLOAT: column->convert = Convert::kFloat; break;
-    case arrow::Type::DOUBLE: column->convert = Convert::kDouble; break;
-    case arrow::Type::STRING: column->convert = Convert::kString; break;
-    case arrow::Type::BINARY: column->convert = Convert::kBinary; break;
-    case arrow::Type::DATE32: column->convert = Convert::kDate; break;
+    case arrow::Type::BOOL:
+      column->convert = Convert::kBool;
+      break;
+    case arrow::Type::INT8:
+      column->convert = Convert::kInt8;
+      break;
+    case arrow::Type::INT16:
+      column->convert = Convert::kInt16;
+      break;
+    case arrow::Type::INT32:
+      column->convert = Convert::kInt32;
+      break;
+    case arrow::Type::INT64:
+      column->convert = Convert::kInt64;
+      break;
+    case arrow::Type::FLOAT:
+      column->convert = Convert::kFloat;
+      break;
+    case arrow::Type::DOUBLE:
+      column->convert = Convert::kDouble;
+      break;
+    case arrow::Type::STRING:
+      column->convert = Convert::kString;
+      break;
+    case arrow::Type::BINARY:
+      column->convert = Convert::kBinary;
+      break;
+    case arrow::Type::DATE32:
+      column->convert = Convert::kDate;
+      break;
     case arrow::Type::DECIMAL128: {
       const auto& decimal = static_cast<const arrow::Decimal128Type&>(type);
       column->convert = Convert::kDecimal;
@@ -136,8 +186,9 @@ Status MakeColumn(const arrow::Field& field, bool iso, int depth, ColumnBuffer* 
     case arrow::Type::STRUCT:
       column->convert = Convert::kStruct;
       column->fields = std::make_unique<Fields>();
-      return MakeFields(type.fields(), iso, depth + 1,
-                        [buffer](size_t i) { return buffer->child(i); }, column->fields.get());
+      return MakeFields(
+          type.fields(), iso, depth + 1, [buffer](size_t i) { return buffer->child(i); },
+          column->fields.get());
     case arrow::Type::LIST:
       column->convert = Convert::kList;
       column->item = std::make_unique<Column>();
@@ -155,8 +206,8 @@ Status MakeColumn(const arrow::Field& field, bool iso, int depth, ColumnBuffer* 
       return MakeColumn(*map.item_field(), iso, depth + 1, buffer->child(1), column->item.get());
     }
     default:
-      return MakeError(ErrorCode::kNotSupported, "column '" + field.name() + "': format 'json' has no " +
-                                                     type.ToString());
+      return MakeError(ErrorCode::kNotSupported,
+                       "column '" + field.name() + "': format 'json' has no " + type.ToString());
   }
   return Status::OK();
 }
@@ -165,8 +216,7 @@ Status MakeFields(const std::vector<std::shared_ptr<arrow::Field>>& fields, bool
                   const std::function<ColumnBuffer*(size_t)>& buffer_of, Fields* out) {
   out->columns.resize(fields.size());
   for (size_t i = 0; i < fields.size(); ++i) {
-    MARBLE_RETURN_NOT_OK(
-        MakeColumn(*fields[i], iso, depth, buffer_of(i), &out->columns[i]));
+    MARBLE_RETURN_NOT_OK(MakeColumn(*fields[i], iso, depth, buffer_of(i), &out->columns[i]));
     if (!out->by_name.emplace(out->columns[i].name, static_cast<int>(i)).second) {
       return MakeError(ErrorCode::kPlan, "column '" + fields[i]->name() + "' is declared twice");
     }
@@ -189,9 +239,9 @@ class JsonDecoder : public Decoder {
       decoder->buffers_.push_back(buffer.MoveValueUnsafe());
     }
     auto& buffers = decoder->buffers_;
-    MARBLE_RETURN_NOT_OK(MakeFields(fields, options.iso_timestamps, 0,
-                                    [&](size_t i) { return buffers[i].get(); },
-                                    &decoder->root_));
+    MARBLE_RETURN_NOT_OK(MakeFields(
+        fields, options.iso_timestamps, 0, [&](size_t i) { return buffers[i].get(); },
+        &decoder->root_));
     return std::unique_ptr<Decoder>(std::move(decoder));
   }
 
@@ -330,17 +380,25 @@ class JsonDecoder : public Decoder {
 
   bool ReadValue(od::value& value, Column* column) {
     switch (column->convert) {
-      case Convert::kInt8: return ReadInt<int8_t>(value, column);
-      case Convert::kInt16: return ReadInt<int16_t>(value, column);
-      case Convert::kInt32: return ReadInt<int32_t>(value, column);
-      case Convert::kInt64: return ReadInt<int64_t>(value, column);
+      case Convert::kInt8:
+        return ReadInt<int8_t>(value, column);
+      case Convert::kInt16:
+        return ReadInt<int16_t>(value, column);
+      case Convert::kInt32:
+        return ReadInt<int32_t>(value, column);
+      case Convert::kInt64:
+        return ReadInt<int64_t>(value, column);
       case Convert::kDouble:
-      case Convert::kFloat: return ReadDouble(value, column);
-      case Convert::kString: return ReadString(value, column);
+      case Convert::kFloat:
+        return ReadDouble(value, column);
+      case Convert::kString:
+        return ReadString(value, column);
       case Convert::kStruct:
       case Convert::kList:
-      case Convert::kMap: return ReadNested(value, column);
-      default: return ReadFromText(value, column);
+      case Convert::kMap:
+        return ReadNested(value, column);
+      default:
+        return ReadFromText(value, column);
     }
   }
 
@@ -414,8 +472,7 @@ class JsonDecoder : public Decoder {
       }
       case Convert::kDate: {
         int32_t days;
-        return Check(ParseDate(text, &days), column, text) &&
-               Ok(column->buffer->AppendFixed(days));
+        return Check(ParseDate(text, &days), column, text) && Ok(column->buffer->AppendFixed(days));
       }
       case Convert::kTime: {
         int64_t nanos;
@@ -507,7 +564,8 @@ class JsonDecoder : public Decoder {
         return true;
       case '{':
       case '[':
-        return Check(TextError::kMalformed, column, token.front() == '{' ? "an object" : "an array");
+        return Check(TextError::kMalformed, column,
+                     token.front() == '{' ? "an object" : "an array");
       default:
         if (!IsJsonNumber(token)) return MalformedToken(token);
         *text = token;
@@ -577,9 +635,9 @@ class JsonDecoder : public Decoder {
   od::parser parser_;
   std::vector<char> scratch_;
   std::string binary_;
-  std::string failed_;       // why the record is bad
-  Status internal_;          // out of memory, or a batch too large: not the record's fault
-  bool done_ = false;        // see TextOf
+  std::string failed_;  // why the record is bad
+  Status internal_;     // out of memory, or a batch too large: not the record's fault
+  bool done_ = false;   // see TextOf
   bool fail_on_missing_ = false;
   int64_t rows_ = 0;
 };

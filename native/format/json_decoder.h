@@ -3,12 +3,13 @@
 //
 // How a field finds its column: records of a topic nearly always have their fields in the same
 // order, so the k-th key is compared first with the k-th key of the record before; only when it
-// differs is it looked up. Fields that nobody wants are skipped, checked for structure and UTF-8 only.
+// differs is it looked up. Fields that nobody wants are skipped, checked for structure and UTF-8
+// only.
 //
 // Rules: a missing field is null (bad record with 'fail-on-missing-field'); of a key given twice
 // the last counts; numbers may be given as text; text columns take any scalar's text, and objects
-// and arrays as they are written; a fraction in an integer column, a value out of range, a null in a
-// NOT NULL column make a bad record. A decimal's further digits are rounded half up.
+// and arrays as they are written; a fraction in an integer column, a value out of range, a null in
+// a NOT NULL column make a bad record. A decimal's further digits are rounded half up.
 //
 // One thread. A record is copied into one padded buffer, reused for all.
 #pragma once

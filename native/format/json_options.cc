@@ -8,8 +8,8 @@ namespace {
 Result<bool> ParseBool(const std::string& name, const std::string& value) {
   if (value == "true") return true;
   if (value == "false") return false;
-  return MakeError(ErrorCode::kPlan, "json option '" + name + "' is '" + value +
-                                         "'; it must be 'true' or 'false'");
+  return MakeError(ErrorCode::kPlan,
+                   "json option '" + name + "' is '" + value + "'; it must be 'true' or 'false'");
 }
 
 }  // namespace
@@ -24,8 +24,8 @@ Result<JsonOptions> JsonOptions::Parse(const std::map<std::string, std::string>&
       MARBLE_ASSIGN_OR_RETURN(parsed.ignore_parse_errors, ParseBool(name, value));
     } else if (name == "timestamp-format.standard") {
       if (value != "SQL" && value != "ISO-8601") {
-        return MakeError(ErrorCode::kPlan, "json option 'timestamp-format.standard' is '" +
-                                               value + "'; it must be 'SQL' or 'ISO-8601'");
+        return MakeError(ErrorCode::kPlan, "json option 'timestamp-format.standard' is '" + value +
+                                               "'; it must be 'SQL' or 'ISO-8601'");
       }
       parsed.iso_timestamps = value == "ISO-8601";
     } else if (name == "map-null-key.mode" || name == "map-null-key.literal" ||

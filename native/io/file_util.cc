@@ -42,8 +42,7 @@ int OpenRetry(const std::string& path, int flags, mode_t mode = 0) {
 /// pwrite all of it; errno of the failure, 0 when done.
 int WriteFully(int fd, std::string_view bytes, uint64_t offset) {
   while (!bytes.empty()) {
-    const ssize_t n =
-        ::pwrite(fd, bytes.data(), bytes.size(), static_cast<off_t>(offset));
+    const ssize_t n = ::pwrite(fd, bytes.data(), bytes.size(), static_cast<off_t>(offset));
     if (n < 0) {
       if (errno == EINTR) continue;
       return errno;
@@ -266,8 +265,7 @@ Result<std::unique_ptr<FileLock>> FileLock::Acquire(const std::string& path) {
     } else if (pid > 0) {
       owner = "process " + std::to_string(pid);
     }
-    return MakeError(ErrorCode::kLocked, "database " + ParentOf(path) + " is in use by " +
-                                             owner +
+    return MakeError(ErrorCode::kLocked, "database " + ParentOf(path) + " is in use by " + owner +
                                              "; close it there first, or open another path");
   }
   const std::string pid = std::to_string(::getpid()) + "\n";

@@ -71,8 +71,7 @@ class WrittenLogFile final : public LocalLogFile {
   using LocalLogFile::LocalLogFile;
   Status Publish(size_t from, size_t to) override {
     while (from < to) {
-      const ssize_t n =
-          ::pwrite(fd_, data_ + from, to - from, static_cast<off_t>(from));
+      const ssize_t n = ::pwrite(fd_, data_ + from, to - from, static_cast<off_t>(from));
       if (n < 0) {
         if (errno == EINTR) continue;
         return IoError("write", path_, errno);
@@ -128,8 +127,7 @@ Result<std::shared_ptr<LogFile>> CreateWritten(int fd, const std::string& path, 
 #endif
     if (error != 0) return IoError("preallocate", path, error);
   }
-  void* data = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
-                      0);
+  void* data = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (data == MAP_FAILED) return IoError("reserve memory for", path, errno);
   return std::make_shared<WrittenLogFile>(fd, path, static_cast<uint8_t*>(data), size);
 }
@@ -178,8 +176,10 @@ Result<std::shared_ptr<LogFile>> LogFile::OpenForRead(const std::string& path) {
     void* mapped = ::mmap(nullptr, size, PROT_READ, MAP_SHARED, fd, 0);
     // File systems without shared maps still have private ones.
     if (mapped == MAP_FAILED) mapped = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, fd, 0);
-    if (mapped == MAP_FAILED) status = IoError("map", path, errno);
-    else data = static_cast<uint8_t*>(mapped);
+    if (mapped == MAP_FAILED)
+      status = IoError("map", path, errno);
+    else
+      data = static_cast<uint8_t*>(mapped);
   }
   if (!status.ok()) {
     ::close(fd);

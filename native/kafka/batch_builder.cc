@@ -65,11 +65,10 @@ Result<BatchLayout::MessageColumn> MakeMessageColumn(Part part, const arrow::Fie
           format::UnitsPerSecond(static_cast<const arrow::TimestampType&>(type).unit());
       break;
     case Part::kHeaders: {
-      const bool map = type.id() == arrow::Type::MAP &&
-                       static_cast<const arrow::MapType&>(type).key_type()->id() ==
-                           arrow::Type::STRING &&
-                       static_cast<const arrow::MapType&>(type).item_type()->id() ==
-                           arrow::Type::BINARY;
+      const bool map =
+          type.id() == arrow::Type::MAP &&
+          static_cast<const arrow::MapType&>(type).key_type()->id() == arrow::Type::STRING &&
+          static_cast<const arrow::MapType&>(type).item_type()->id() == arrow::Type::BINARY;
       if (!map) return wrong("MAP<STRING, BYTES>");
       break;
     }
@@ -135,9 +134,9 @@ Result<std::shared_ptr<const BatchLayout>> BatchLayout::Make(const stream::Sourc
     }
   } else {
     // Also the check of types and options, before any connection is made.
-    MARBLE_RETURN_NOT_OK(format::Decoder::Make(layout->format, layout->format_options,
-                                               layout->format_fields)
-                             .status());
+    MARBLE_RETURN_NOT_OK(
+        format::Decoder::Make(layout->format, layout->format_options, layout->format_fields)
+            .status());
     MARBLE_ASSIGN_OR_RETURN(auto json, format::JsonOptions::Parse(layout->format_options));
     layout->skip_bad = json.ignore_parse_errors;
   }
@@ -149,13 +148,13 @@ Result<std::unique_ptr<BatchBuilder>> BatchBuilder::Make(
   std::unique_ptr<BatchBuilder> builder(new BatchBuilder());
   if (!layout->format.empty()) {
     // Also when no field is wanted (COUNT(*)): a bad record stays a bad record.
-    MARBLE_ASSIGN_OR_RETURN(builder->decoder_,
-                            format::Decoder::Make(layout->format, layout->format_options,
-                                                  layout->format_fields));
+    MARBLE_ASSIGN_OR_RETURN(
+        builder->decoder_,
+        format::Decoder::Make(layout->format, layout->format_options, layout->format_fields));
   }
   for (const auto& column : layout->message_columns) {
-    MARBLE_ASSIGN_OR_RETURN(auto buffer,
-                            format::ColumnBuffer::Make(layout->schema->field(column.index)->type()));
+    MARBLE_ASSIGN_OR_RETURN(
+        auto buffer, format::ColumnBuffer::Make(layout->schema->field(column.index)->type()));
     builder->parts_.push_back(std::move(buffer));
   }
   builder->layout_ = std::move(layout);
@@ -204,10 +203,9 @@ Status BatchBuilder::AppendPart(const BatchLayout::MessageColumn& column,
     case Part::kTimestampType: {
       rd_kafka_timestamp_type_t type;
       rd_kafka_message_timestamp(&message, &type);
-      return buffer->AppendBytes(type == RD_KAFKA_TIMESTAMP_CREATE_TIME ? "CreateTime"
-                                 : type == RD_KAFKA_TIMESTAMP_LOG_APPEND_TIME
-                                     ? "LogAppendTime"
-                                     : "NoTimestampType");
+      return buffer->AppendBytes(type == RD_KAFKA_TIMESTAMP_CREATE_TIME       ? "CreateTime"
+                                 : type == RD_KAFKA_TIMESTAMP_LOG_APPEND_TIME ? "LogAppendTime"
+                                                                              : "NoTimestampType");
     }
     case Part::kLeaderEpoch: {
       const int32_t epoch = rd_kafka_message_leader_epoch(&message);
@@ -222,7 +220,8 @@ Status BatchBuilder::AppendPart(const BatchLayout::MessageColumn& column,
         const void* value;
         size_t size;
         for (size_t i = 0; rd_kafka_header_get_all(headers, i, &name, &value, &size) ==
-                           RD_KAFKA_RESP_ERR_NO_ERROR; ++i) {
+                           RD_KAFKA_RESP_ERR_NO_ERROR;
+             ++i) {
           if (!ValidUtf8(name)) return Bad("the name of a header is not UTF-8");
           MARBLE_RETURN_NOT_OK(buffer->child(0)->AppendBytes(name));
           MARBLE_RETURN_NOT_OK(value == nullptr ? buffer->child(1)->AppendNull()

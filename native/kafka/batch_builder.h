@@ -22,14 +22,22 @@ namespace marble::kafka {
 /// Where the columns come from, checked: kPlan for an unknown column or a type it cannot have.
 struct BatchLayout {
   enum class Part {
-    kKey, kValue, kTimestamp, kPartition, kOffset, kTopic, kTimestampType, kHeaders, kLeaderEpoch,
+    kKey,
+    kValue,
+    kTimestamp,
+    kPartition,
+    kOffset,
+    kTopic,
+    kTimestampType,
+    kHeaders,
+    kLeaderEpoch,
   };
   struct MessageColumn {
-    int index = 0;       // in the schema
+    int index = 0;  // in the schema
     Part part = Part::kKey;
     bool check_utf8 = false;
-    bool narrow = false;            // INT rather than BIGINT
-    int64_t units_per_second = 0;   // timestamps
+    bool narrow = false;           // INT rather than BIGINT
+    int64_t units_per_second = 0;  // timestamps
     bool nullable = true;
   };
 
@@ -37,12 +45,12 @@ struct BatchLayout {
 
   std::string topic;
   std::shared_ptr<arrow::Schema> schema;
-  std::string format;                                       // empty: raw
+  std::string format;  // empty: raw
   std::map<std::string, std::string> format_options;
   std::vector<std::shared_ptr<arrow::Field>> format_fields;  // as the records name them
   std::vector<int> format_indices;                           // in the schema
   std::vector<MessageColumn> message_columns;
-  bool skip_bad = false;   // 'ignore-parse-errors'
+  bool skip_bad = false;  // 'ignore-parse-errors'
 };
 
 class BatchBuilder {

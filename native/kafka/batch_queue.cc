@@ -6,9 +6,7 @@ namespace marble::kafka {
 
 bool BatchQueue::Push(Item item) {
   std::unique_lock lock(mutex_);
-  room_.wait(lock, [&] {
-    return closed_ || items_.empty() || bytes_ + item.bytes <= max_bytes_;
-  });
+  room_.wait(lock, [&] { return closed_ || items_.empty() || bytes_ + item.bytes <= max_bytes_; });
   if (closed_) return false;
   bytes_ += item.bytes;
   items_.push_back(std::move(item));

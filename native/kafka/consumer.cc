@@ -35,7 +35,7 @@ constexpr Setting kDefaults[] = {
 };
 // What the source relies on.
 constexpr Setting kFixed[] = {
-    {"enable.partition.eof", "true"},     {"enable.auto.commit", "false"},
+    {"enable.partition.eof", "true"},      {"enable.auto.commit", "false"},
     {"enable.auto.offset.store", "false"}, {"allow.auto.create.topics", "false"},
     {"auto.offset.reset", "error"},
 };
@@ -89,8 +89,8 @@ Result<std::unique_ptr<Consumer>> Consumer::Make(const KafkaOptions& options) {
   rd_kafka_topic_conf_set(topic_conf, "auto.commit.enable", "false", reason, sizeof(reason));
   consumer->topic_ = rd_kafka_topic_new(consumer->rk_, options.topic.c_str(), topic_conf);
   if (consumer->topic_ == nullptr) {
-    return MakeError(ErrorCode::kPlan, "kafka option 'topic': '" + options.topic + "': " +
-                                           rd_kafka_err2str(rd_kafka_last_error()));
+    return MakeError(ErrorCode::kPlan, "kafka option 'topic': '" + options.topic +
+                                           "': " + rd_kafka_err2str(rd_kafka_last_error()));
   }
   consumer->queue_ = rd_kafka_queue_new(consumer->rk_);
   return consumer;
@@ -184,10 +184,10 @@ Result<std::vector<int32_t>> Consumer::DescribePartitions(Deadline deadline, mil
         if (options_.partitions) {
           for (int32_t partition : *options_.partitions) {
             if (std::find(partitions.begin(), partitions.end(), partition) == partitions.end()) {
-              return MakeError(ErrorCode::kPlan,
-                               "kafka option 'scan.partitions': topic '" + options_.topic +
-                                   "' has no partition " + std::to_string(partition) +
-                                   "; it has 0-" + std::to_string(topic.partition_cnt - 1));
+              return MakeError(ErrorCode::kPlan, "kafka option 'scan.partitions': topic '" +
+                                                     options_.topic + "' has no partition " +
+                                                     std::to_string(partition) + "; it has 0-" +
+                                                     std::to_string(topic.partition_cnt - 1));
             }
           }
         }
@@ -225,8 +225,8 @@ Result<std::vector<PartitionRange>> Consumer::Describe(milliseconds timeout,
   std::vector<PartitionRange> ranges;
   for (int32_t partition : partitions) {
     PartitionRange range;
-    while (!Probe(partition, std::min(kSlice * 4, milliseconds(RemainingMs(deadline) + 1)),
-                  &range)) {
+    while (
+        !Probe(partition, std::min(kSlice * 4, milliseconds(RemainingMs(deadline) + 1)), &range)) {
       rd_kafka_poll(rk_, 10);
       if (cancelled) return MakeError(ErrorCode::kClosed, "the kafka source was closed");
       if (RemainingMs(deadline) == 0) {
@@ -283,8 +283,8 @@ void Consumer::Stop(int32_t partition) {
 }
 
 size_t Consumer::ConsumeBatch(milliseconds timeout, rd_kafka_message_t** messages, size_t size) {
-  const ssize_t count = rd_kafka_consume_batch_queue(queue_, static_cast<int>(timeout.count()),
-                                                     messages, size);
+  const ssize_t count =
+      rd_kafka_consume_batch_queue(queue_, static_cast<int>(timeout.count()), messages, size);
   return count > 0 ? static_cast<size_t>(count) : 0;
 }
 
@@ -324,8 +324,8 @@ Status Consumer::Commit(const std::map<int32_t, int64_t>& offsets) {
   }
   const rd_kafka_resp_err_t error = rd_kafka_commit(rk_, list.get(), /*async=*/1);
   if (error == RD_KAFKA_RESP_ERR_NO_ERROR) return Status::OK();
-  return KafkaError("committing the offsets of topic '" + options_.topic + "' failed: " +
-                    rd_kafka_err2str(error));
+  return KafkaError("committing the offsets of topic '" + options_.topic +
+                    "' failed: " + rd_kafka_err2str(error));
 }
 
 }  // namespace marble::kafka

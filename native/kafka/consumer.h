@@ -84,12 +84,12 @@ class Consumer {
   rd_kafka_t* rk_ = nullptr;
   rd_kafka_topic_t* topic_ = nullptr;
   rd_kafka_queue_t* queue_ = nullptr;
-  std::set<int32_t> started_;              // fetch thread (opener before it)
+  std::set<int32_t> started_;  // fetch thread (opener before it)
   std::atomic<uint64_t> connection_errors_{0};
   std::atomic<bool> authentication_failed_{false};
   std::atomic<bool> fatal_{false};
   mutable std::mutex mutex_;
-  std::string last_error_;                 // guarded by mutex_
+  std::string last_error_;  // guarded by mutex_
 };
 
 }  // namespace marble::kafka

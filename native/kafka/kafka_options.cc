@@ -18,13 +18,16 @@ struct JavaName {
 };
 // Names of the Java client that librdkafka does not have, or means differently.
 constexpr JavaName kJavaNames[] = {
-    {"ssl.truststore.location", "'properties.ssl.ca.location', a PEM file with the CA's certificates"},
+    {"ssl.truststore.location",
+     "'properties.ssl.ca.location', a PEM file with the CA's certificates"},
     {"ssl.truststore.certificates", "'properties.ssl.ca.pem'"},
-    {"ssl.truststore.password", "nothing: 'properties.ssl.ca.location' is a PEM file without password"},
+    {"ssl.truststore.password",
+     "nothing: 'properties.ssl.ca.location' is a PEM file without password"},
     {"ssl.truststore.type", "nothing: 'properties.ssl.ca.location' is always PEM"},
     {"ssl.keystore.key", "'properties.ssl.key.pem'"},
     {"ssl.keystore.certificate.chain", "'properties.ssl.certificate.pem'"},
-    {"ssl.keystore.type", "'properties.ssl.certificate.location' and 'properties.ssl.key.location' (PEM)"},
+    {"ssl.keystore.type",
+     "'properties.ssl.certificate.location' and 'properties.ssl.key.location' (PEM)"},
     {"ssl.protocol", "nothing: the newest version that both sides know is used"},
     {"ssl.enabled.protocols", "nothing: the newest version that both sides know is used"},
     {"ssl.provider", "'properties.ssl.providers'"},
@@ -78,10 +81,11 @@ Status CheckWithLibrdkafka(const std::string& name, const std::string& value) {
       rd_kafka_conf_set(conf, name.c_str(), value.c_str(), reason, sizeof(reason));
   rd_kafka_conf_destroy(conf);
   if (result == RD_KAFKA_CONF_OK) return Status::OK();
-  return OptionError("properties." + name, std::string(reason) +
-                         (result == RD_KAFKA_CONF_UNKNOWN
-                              ? " (the names are those of librdkafka's CONFIGURATION.md)"
-                              : ""));
+  return OptionError(
+      "properties." + name,
+      std::string(reason) + (result == RD_KAFKA_CONF_UNKNOWN
+                                 ? " (the names are those of librdkafka's CONFIGURATION.md)"
+                                 : ""));
 }
 
 }  // namespace
@@ -90,7 +94,8 @@ Status CheckPropertyName(const std::string& name, const std::string& value) {
   const std::string option = "properties." + name;
   for (const JavaName& entry : kJavaNames) {
     if (name == entry.java) {
-      return OptionError(option, "this is the Java client's name; use " + std::string(entry.instead));
+      return OptionError(option,
+                         "this is the Java client's name; use " + std::string(entry.instead));
     }
   }
   if (name == "ssl.keystore.location" && !value.ends_with(".p12") && !value.ends_with(".pfx")) {
@@ -105,7 +110,8 @@ Status CheckPropertyName(const std::string& name, const std::string& value) {
   }
   const bool off = value == "false" || value == "0";
   if ((name == "enable.auto.commit" || name == "auto.commit.enable" ||
-       name == "enable.auto.offset.store") && !off) {
+       name == "enable.auto.offset.store") &&
+      !off) {
     return OptionError(option, "offsets are kept in the store, with the state; leave it 'false'");
   }
   if (name == "enable.partition.eof" && off) {
@@ -182,8 +188,9 @@ Result<KafkaOptions> KafkaOptions::Parse(const std::map<std::string, std::string
                          "kafka option 'scan.startup.mode': '" + value +
                              "' is not supported; a job's own offsets are in its store");
       } else {
-        return OptionError(name, "'" + value + "' is none of 'earliest-offset', "
-                                 "'latest-offset', 'timestamp'");
+        return OptionError(name, "'" + value +
+                                     "' is none of 'earliest-offset', "
+                                     "'latest-offset', 'timestamp'");
       }
     } else if (name == "scan.startup.timestamp-millis") {
       MARBLE_ASSIGN_OR_RETURN(timestamp, ParseNumber(name, value));
@@ -192,8 +199,8 @@ Result<KafkaOptions> KafkaOptions::Parse(const std::map<std::string, std::string
       if (value == "latest-offset") {
         parsed.bounded = true;
       } else if (value == "timestamp" || value == "group-offsets" || value == "specific-offsets") {
-        return MakeError(ErrorCode::kNotSupported, "kafka option 'scan.bounded.mode': '" + value +
-                                                       "' is not supported yet");
+        return MakeError(ErrorCode::kNotSupported,
+                         "kafka option 'scan.bounded.mode': '" + value + "' is not supported yet");
       } else if (value != "unbounded") {
         return OptionError(name, "'" + value + "' is none of 'unbounded', 'latest-offset'");
       }
@@ -203,10 +210,12 @@ Result<KafkaOptions> KafkaOptions::Parse(const std::map<std::string, std::string
                name.starts_with("scan.watermark.") || name.starts_with("sink.")) {
       // Read by the planner, or meant for writing.
     } else if (name == "topic-pattern" || name.starts_with("key.") ||
-               name == "value.fields-include" || name == "scan.topic-partition-discovery.interval" ||
+               name == "value.fields-include" ||
+               name == "scan.topic-partition-discovery.interval" ||
                name.starts_with("scan.startup.") || name.starts_with("scan.bounded.") ||
                name == "scan.parallelism") {
-      return MakeError(ErrorCode::kNotSupported, "kafka option '" + name + "' is not supported yet");
+      return MakeError(ErrorCode::kNotSupported,
+                       "kafka option '" + name + "' is not supported yet");
     } else {
       const bool property = CheckWithLibrdkafka(name, value).ok();
       return OptionError(name, property ? "unknown; did you mean 'properties." + name + "'?"
@@ -215,7 +224,8 @@ Result<KafkaOptions> KafkaOptions::Parse(const std::map<std::string, std::string
   }
   if (parsed.topic.empty()) return OptionError("topic", "it is missing");
   if (parsed.bootstrap_servers.empty()) {
-    return OptionError("properties.bootstrap.servers", "it is missing; say 'host:port[,host:port]'");
+    return OptionError("properties.bootstrap.servers",
+                       "it is missing; say 'host:port[,host:port]'");
   }
   if (parsed.startup == Startup::kTimestamp) {
     if (!timestamp) {

@@ -25,11 +25,12 @@ struct KafkaOptions {
   std::vector<std::pair<std::string, std::string>> properties;
   Startup startup = Startup::kEarliest;
   int64_t startup_timestamp_ms = 0;
-  bool bounded = false;                              // 'scan.bounded.mode' = 'latest-offset'
-  std::optional<std::vector<int32_t>> partitions;    // 'scan.partitions'; sorted, no doubles
-  bool has_group = false;                            // 'properties.group.id' is set
+  bool bounded = false;                            // 'scan.bounded.mode' = 'latest-offset'
+  std::optional<std::vector<int32_t>> partitions;  // 'scan.partitions'; sorted, no doubles
+  bool has_group = false;                          // 'properties.group.id' is set
 
-  /// Read a source's options. kPlan: unknown, missing or wrong; kNotSupported: Flink's, not ours yet.
+  /// Read a source's options. kPlan: unknown, missing or wrong; kNotSupported: Flink's, not ours
+  /// yet.
   static Result<KafkaOptions> Parse(const std::map<std::string, std::string>& options);
 };
 

@@ -72,9 +72,12 @@ Result<int64_t> KafkaSource::FirstOffset(const PartitionRange& range, const stre
     return offset;
   }
   switch (options_.startup) {
-    case KafkaOptions::Startup::kEarliest: return range.low;
-    case KafkaOptions::Startup::kLatest: return range.high;
-    case KafkaOptions::Startup::kTimestamp: return by_time.at(range.partition);
+    case KafkaOptions::Startup::kEarliest:
+      return range.low;
+    case KafkaOptions::Startup::kLatest:
+      return range.high;
+    case KafkaOptions::Startup::kTimestamp:
+      return by_time.at(range.partition);
   }
   return range.low;
 }
@@ -88,13 +91,14 @@ Status KafkaSource::Open(const stream::Offsets& start) {
   MARBLE_ASSIGN_OR_RETURN(auto consumer, Consumer::Make(options_));
   MARBLE_ASSIGN_OR_RETURN(auto ranges, consumer->Describe(limits_.open_timeout, stop_));
   for (const auto& [partition, offset] : start) {
-    const bool known = std::any_of(ranges.begin(), ranges.end(), [p = partition](const auto& range) {
-      return range.partition == p;
-    });
+    const bool known =
+        std::any_of(ranges.begin(), ranges.end(),
+                    [p = partition](const auto& range) { return range.partition == p; });
     if (!known) {
       return MakeError(ErrorCode::kIncompatibleState,
                        "partition " + std::to_string(partition) + " of topic '" + options_.topic +
-                           "' was read before, up to offset " + offset + ", but is not among "
+                           "' was read before, up to offset " + offset +
+                           ", but is not among "
                            "those to be read now; keep 'scan.partitions', or begin anew");
     }
   }
@@ -214,9 +218,8 @@ Status KafkaSource::OnRecord(Fetch* fetch, const rd_kafka_message_t& message) {
   if (fetch->bound >= 0 && fetch->position >= fetch->bound) return Finish(fetch);
   // Counting bytes walks the columns: often enough for a bound that is soft by one such step.
   const int64_t rows = fetch->builder->rows();
-  const bool full = rows >= limits_.batch_rows ||
-                    (((rows & 63) == 0 || message.len > 4096) &&
-                     fetch->builder->bytes() >= limits_.batch_bytes);
+  const bool full = rows >= limits_.batch_rows || (((rows & 63) == 0 || message.len > 4096) &&
+                                                   fetch->builder->bytes() >= limits_.batch_bytes);
   return full ? Cut(fetch) : Status::OK();
 }
 

@@ -1,6 +1,7 @@
 // 'connector' = 'kafka' as a source: fixed partitions of one topic, read from numeric offsets.
 //
-// 1. Open asks the cluster for partitions and ranges, decides each partition's first offset (resumed,
+// 1. Open asks the cluster for partitions and ranges, decides each partition's first offset
+// (resumed,
 //    else by 'scan.startup.mode') and, when bounded, its end: the high watermark at this Open.
 // 2. A fetch thread takes records from librdkafka's queue, decodes them into one builder per
 //    partition, and hands over batches of at most kSourceBatchRows, kSourceBatchBytes or
@@ -8,7 +9,8 @@
 // 3. Next takes from that queue. Offsets move on with what Next returned, never with what was read.
 //
 // A connection that is lost is waited for; a partition that may be out of reach is not caught up
-// until its leader answers again. An offset that the topic no longer has is an error, never a reset.
+// until its leader answers again. An offset that the topic no longer has is an error, never a
+// reset.
 //
 // Threads: see stream/source.h; Close and metrics from any thread.
 #pragma once
@@ -68,19 +70,19 @@ class KafkaSource : public stream::Source {
  private:
   /// What both threads see of a partition; guarded by state_mutex_.
   struct Shared {
-    int64_t bound = -1;      // -1: unbounded
-    int64_t delivered = 0;   // next offset behind what Next returned
+    int64_t bound = -1;     // -1: unbounded
+    int64_t delivered = 0;  // next offset behind what Next returned
     int64_t high = -1;
-    bool suspect = false;    // its leader may be out of reach
+    bool suspect = false;  // its leader may be out of reach
   };
   /// The fetch thread's own.
   struct Fetch {
     int32_t partition = 0;
     std::unique_ptr<BatchBuilder> builder;
-    int64_t position = 0;    // next offset to decode
+    int64_t position = 0;  // next offset to decode
     int64_t bound = -1;
-    int64_t bad = 0;         // skipped since the last cut
-    int64_t cut_at = 0;      // position of the last cut
+    int64_t bad = 0;     // skipped since the last cut
+    int64_t cut_at = 0;  // position of the last cut
     bool done = false;
     std::chrono::steady_clock::time_point first_row;
     std::chrono::steady_clock::time_point alive;  // last sign of its leader
@@ -88,7 +90,9 @@ class KafkaSource : public stream::Source {
 
   KafkaSource(KafkaOptions options, std::shared_ptr<const BatchLayout> layout,
               const KafkaSourceLimits& limits)
-      : options_(std::move(options)), layout_(std::move(layout)), limits_(limits),
+      : options_(std::move(options)),
+        layout_(std::move(layout)),
+        limits_(limits),
         queue_(limits.queue_bytes) {}
 
   Result<int64_t> FirstOffset(const PartitionRange& range, const stream::Offsets& start,
@@ -112,8 +116,8 @@ class KafkaSource : public stream::Source {
   const KafkaSourceLimits limits_;
   BatchQueue queue_;
 
-  mutable std::mutex lifecycle_;         // Open, Commit and Close exclude each other
-  std::unique_ptr<Consumer> consumer_;   // guarded by lifecycle_; constant while the thread runs
+  mutable std::mutex lifecycle_;        // Open, Commit and Close exclude each other
+  std::unique_ptr<Consumer> consumer_;  // guarded by lifecycle_; constant while the thread runs
   std::thread thread_;
   bool opened_ = false;
 
@@ -123,11 +127,11 @@ class KafkaSource : public stream::Source {
   std::atomic<uint64_t> bad_records_{0};
 
   mutable std::mutex state_mutex_;
-  std::map<int32_t, Shared> shared_;     // guarded by state_mutex_
+  std::map<int32_t, Shared> shared_;  // guarded by state_mutex_
 
   // Fetch thread only, once it runs.
   std::map<int32_t, Fetch> fetches_;
-  Fetch* last_fetch_ = nullptr;          // messages come in runs of one partition
+  Fetch* last_fetch_ = nullptr;  // messages come in runs of one partition
   size_t undone_ = 0;
   uint64_t seen_errors_ = 0;
   std::chrono::steady_clock::time_point now_;

@@ -90,7 +90,8 @@ Status MockCluster::CheckNothingDropped(const std::string& topic) {
     if (range.first > 0) {
       return MakeError(ErrorCode::kKafka,
                        "the mock broker dropped data: a partition holds at most 5 MB, and the "
-                       "first " + std::to_string(range.first) + " records of topic '" + topic +
+                       "first " +
+                           std::to_string(range.first) + " records of topic '" + topic +
                            "', partition " + std::to_string(partition) +
                            " are gone; use fewer records, more partitions or a real broker");
     }

@@ -22,7 +22,7 @@ namespace marble::kafka {
 
 struct MockClusterOptions {
   int brokers = 1;
-  int32_t partitions = 4;   // of topics that Produce creates
+  int32_t partitions = 4;  // of topics that Produce creates
 };
 
 class MockCluster {
@@ -47,10 +47,10 @@ class MockCluster {
   MockCluster() = default;
   std::string bootstrap_servers_;
   int32_t partitions_ = 4;
-  rd_kafka_t* rk_ = nullptr;                   // carries the cluster, nothing else
+  rd_kafka_t* rk_ = nullptr;  // carries the cluster, nothing else
   rd_kafka_mock_cluster_t* cluster_ = nullptr;
   std::mutex mutex_;
-  std::vector<std::string> topics_;            // created here; guarded by mutex_
+  std::vector<std::string> topics_;  // created here; guarded by mutex_
   std::unique_ptr<Producer> producer_;
 };
 

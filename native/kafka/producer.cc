@@ -136,9 +136,9 @@ Status Producer::Produce(const std::string& topic, const ProducerRecord& record)
     const std::string what = "producing to topic '" + topic + "': " + text;
     if (code == RD_KAFKA_RESP_ERR__QUEUE_FULL) {
       std::lock_guard lock(mutex_);
-      return MakeError(ErrorCode::kBusy,
-                       what + " after " + std::to_string(max_block_.count()) + " ms" +
-                           (last_error_.empty() ? "" : " (" + last_error_ + ")"));
+      return MakeError(ErrorCode::kBusy, what + " after " + std::to_string(max_block_.count()) +
+                                             " ms" +
+                                             (last_error_.empty() ? "" : " (" + last_error_ + ")"));
     }
     if (code == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE) return MakeError(ErrorCode::kTooLarge, what);
     return KafkaError(what);
@@ -157,10 +157,10 @@ Status Producer::Flush(milliseconds timeout) {
     return status;
   }
   if (error != RD_KAFKA_RESP_ERR_NO_ERROR) {
-    return MakeError(ErrorCode::kTimedOut,
-                     std::to_string(pending()) + " messages to " + bootstrap_servers_ +
-                         " were not delivered within " + std::to_string(timeout.count()) + " ms" +
-                         (last_error_.empty() ? "" : ": " + last_error_));
+    return MakeError(ErrorCode::kTimedOut, std::to_string(pending()) + " messages to " +
+                                               bootstrap_servers_ + " were not delivered within " +
+                                               std::to_string(timeout.count()) + " ms" +
+                                               (last_error_.empty() ? "" : ": " + last_error_));
   }
   return Status::OK();
 }
@@ -177,8 +177,7 @@ Status Producer::CreateTopic(const std::string& topic, int32_t partitions, milli
   for (const auto& [name, value] : config) {
     rd_kafka_NewTopic_set_config(wanted, name.c_str(), value.c_str());
   }
-  rd_kafka_AdminOptions_t* options =
-      rd_kafka_AdminOptions_new(rk_, RD_KAFKA_ADMIN_OP_CREATETOPICS);
+  rd_kafka_AdminOptions_t* options = rd_kafka_AdminOptions_new(rk_, RD_KAFKA_ADMIN_OP_CREATETOPICS);
   rd_kafka_AdminOptions_set_request_timeout(options, timeout_ms, reason, sizeof(reason));
   rd_kafka_AdminOptions_set_operation_timeout(options, timeout_ms, reason, sizeof(reason));
   rd_kafka_queue_t* queue = rd_kafka_queue_new(rk_);
@@ -226,8 +225,8 @@ Result<int32_t> Producer::PartitionCount(const std::string& topic, milliseconds 
   Result<int32_t> result = 0;
   if (error != RD_KAFKA_RESP_ERR_NO_ERROR) {
     std::lock_guard lock(mutex_);
-    result = KafkaError("asking " + bootstrap_servers_ + " for topic '" + topic + "': " +
-                        rd_kafka_err2str(error) +
+    result = KafkaError("asking " + bootstrap_servers_ + " for topic '" + topic +
+                        "': " + rd_kafka_err2str(error) +
                         (last_error_.empty() ? "" : " (" + last_error_ + ")"));
   } else {
     const rd_kafka_metadata_topic_t& found = metadata->topics[0];

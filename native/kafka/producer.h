@@ -32,9 +32,9 @@ struct ProducerOptions {
 
 struct ProducerRecord {
   std::optional<std::string_view> key;
-  std::optional<std::string_view> value;   // nullopt: a tombstone
-  int32_t partition = -1;                  // -1: by the key's hash
-  int64_t timestamp_ms = 0;                // 0: now
+  std::optional<std::string_view> value;  // nullopt: a tombstone
+  int32_t partition = -1;                 // -1: by the key's hash
+  int64_t timestamp_ms = 0;               // 0: now
   std::vector<std::pair<std::string, std::string>> headers;
 };
 
@@ -74,7 +74,7 @@ class Producer {
   rd_kafka_t* rk_ = nullptr;
   std::atomic<uint64_t> failed_{0};
   mutable std::mutex mutex_;
-  uint64_t failed_since_flush_ = 0;   // guarded by mutex_, as all below
+  uint64_t failed_since_flush_ = 0;  // guarded by mutex_, as all below
   std::string first_failure_;
   std::string last_error_;
 };

@@ -60,8 +60,8 @@ struct ScanOptions {
   ReadOptions read;
   ScanRange range;
   bool reverse = false;
-  int64_t limit = -1;       // rows after merging; -1: all
-  int64_t batch_rows = 0;   // of merged batches; 0: limits::kTableBatchRows
+  int64_t limit = -1;      // rows after merging; -1: all
+  int64_t batch_rows = 0;  // of merged batches; 0: limits::kTableBatchRows
 };
 
 /// One step of a scan.
@@ -91,15 +91,15 @@ struct TableMetrics {
 };
 struct DbMetrics {
   SequenceNumber last_sequence = 0;
-  uint64_t log_bytes = 0;            // in segments not yet dropped
-  uint64_t memtable_bytes = 0;       // indexes; rows lie in the log's mapping
+  uint64_t log_bytes = 0;       // in segments not yet dropped
+  uint64_t memtable_bytes = 0;  // indexes; rows lie in the log's mapping
   uint64_t flushes = 0;
   uint64_t compactions = 0;
   uint64_t stalls = 0;
   uint64_t gets = 0;
-  uint64_t bloom_negatives = 0;      // files skipped by bounds or Bloom filter
-  uint64_t clean_batches = 0;        // scan batches that came out as slices of a file
-  uint64_t merged_batches = 0;       // scan batches that had to be merged
+  uint64_t bloom_negatives = 0;  // files skipped by bounds or Bloom filter
+  uint64_t clean_batches = 0;    // scan batches that came out as slices of a file
+  uint64_t merged_batches = 0;   // scan batches that had to be merged
   std::vector<TableMetrics> tables;
 };
 
@@ -110,8 +110,7 @@ class DB {
   /// Open or create. ':memory:' keeps nothing on disk. kLocked names the owner's pid.
   static Result<std::shared_ptr<DB>> Open(const std::string& path, const DbOptions& options);
   /// The process's one database for this path (by device and inode), opened when there is none.
-  static Result<std::shared_ptr<DB>> OpenShared(const std::string& path,
-                                                const DbOptions& options);
+  static Result<std::shared_ptr<DB>> OpenShared(const std::string& path, const DbOptions& options);
   /// Finish background work, write the clean-close record, release the lock. Idempotent.
   virtual Status Close() = 0;
 

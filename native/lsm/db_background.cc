@@ -14,8 +14,8 @@ namespace marble::lsm {
 namespace {
 
 int64_t MicrosSince(std::chrono::steady_clock::time_point start) {
-  return std::chrono::duration_cast<std::chrono::microseconds>(
-             std::chrono::steady_clock::now() - start)
+  return std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() -
+                                                               start)
       .count();
 }
 
@@ -89,8 +89,8 @@ Result<std::vector<SstFileRef>> DbImpl::OpenFiles(const TableInfo& info,
   std::vector<SstFileRef> files;
   for (const FileMeta& meta : metas) {
     MARBLE_ASSIGN_OR_RETURN(auto reader, SstReader::Open(ReaderOptionsOf(info), meta));
-    files.push_back(std::make_shared<SstFile>(
-        dir_, std::move(reader), options_.verify_reads != VerifyReads::kAlways));
+    files.push_back(std::make_shared<SstFile>(dir_, std::move(reader),
+                                              options_.verify_reads != VerifyReads::kAlways));
   }
   return files;
 }
@@ -106,8 +106,7 @@ Status DbImpl::LogAndInstall(const std::function<std::optional<VersionEdit>()>& 
   return Status::OK();
 }
 
-void DbImpl::Reinstall(TableState* table, const Memtable* flushed,
-                       std::vector<SstFileRef> added,
+void DbImpl::Reinstall(TableState* table, const Memtable* flushed, std::vector<SstFileRef> added,
                        const std::vector<SstFileRef>& removed) {
   const SuperVersionRef old = table->super_version();
   auto next = std::make_shared<SuperVersion>();
@@ -133,8 +132,8 @@ void DbImpl::Reinstall(TableState* table, const Memtable* flushed,
 
 Status DbImpl::VerifySegments(const Generation& generation) const {
   if (generation.recovered) return Status::OK();
-  const uint32_t seed = log_format::CrcSeed(
-      reinterpret_cast<const uint8_t*>(database_id_.data()), generation.last_segment);
+  const uint32_t seed = log_format::CrcSeed(reinterpret_cast<const uint8_t*>(database_id_.data()),
+                                            generation.last_segment);
   for (const auto& segment : generation.segments) {
     size_t offset = log_format::kSegmentHeaderBytes;
     while (true) {
@@ -143,9 +142,9 @@ Status DbImpl::VerifySegments(const Generation& generation) const {
       const char* why = "";
       if (!log_format::DecodeRecord(segment->data(), segment->size(), offset,
                                     generation.last_segment, seed, &header, &layout, &why)) {
-        return MakeError(ErrorCode::kCorruption,
-                         "log segment " + segment->path() + ", offset " +
-                             std::to_string(offset) + ": " + why + " when it was flushed");
+        return MakeError(ErrorCode::kCorruption, "log segment " + segment->path() + ", offset " +
+                                                     std::to_string(offset) + ": " + why +
+                                                     " when it was flushed");
       }
       if (header.type == static_cast<uint8_t>(RecordType::kSegmentEnd)) break;
       offset = layout.end;
@@ -181,9 +180,8 @@ Status DbImpl::FlushOldest() {
   bool any = false;
   for (Flushed& item : work) {
     const SuperVersionRef version = item.table->super_version();
-    MARBLE_ASSIGN_OR_RETURN(
-        item.metas, FlushMemtable(item.table->info_ref(), item.memtable.get(),
-                                  *version->files, snapshots, NewRunOptions()));
+    MARBLE_ASSIGN_OR_RETURN(item.metas, FlushMemtable(item.table->info_ref(), item.memtable.get(),
+                                                      *version->files, snapshots, NewRunOptions()));
     any = any || !item.metas.empty();
   }
   if (any) MARBLE_RETURN_NOT_OK(io::SyncDir(dir_));
@@ -200,14 +198,12 @@ Status DbImpl::FlushOldest() {
             for (const auto& file : item.files) file->obsolete.store(true);
             continue;
           }
-          edit.added_files.insert(edit.added_files.end(), item.metas.begin(),
-                                  item.metas.end());
+          edit.added_files.insert(edit.added_files.end(), item.metas.begin(), item.metas.end());
         }
         edit.next_file_number = next_file_.load();
         edit.log_first_segment = generation->last_segment + 1;
         edit.log_position = generation->end;
-        edit.last_sequence =
-            std::max(manifest_->state().last_sequence, generation->last_sequence);
+        edit.last_sequence = std::max(manifest_->state().last_sequence, generation->last_sequence);
         return edit;
       },
       [&] {
@@ -315,8 +311,7 @@ Status DbImpl::Flush() {
     {
       std::unique_lock lock(mutex_);
       const uint64_t target = sealed_.empty() ? flushed_generation_ : sealed_.back()->id;
-      done_cv_.wait(lock,
-                    [&] { return flushed_generation_ >= target || failed_.load(); });
+      done_cv_.wait(lock, [&] { return flushed_generation_ >= target || failed_.load(); });
     }
     return CheckWritable();
   };

@@ -7,9 +7,7 @@
 
 namespace marble::lsm {
 
-const TableDescriptor& DescriptorOf(const TableHandle& table) {
-  return table->info().descriptor;
-}
+const TableDescriptor& DescriptorOf(const TableHandle& table) { return table->info().descriptor; }
 const std::shared_ptr<const KeyCodec>& CodecOf(const TableHandle& table) {
   return table->info().codec;
 }
@@ -45,11 +43,9 @@ Result<TableHandle> DbImpl::CreateTable(TableDescriptor descriptor, bool if_not_
     const auto it = tables_by_name_.find(descriptor.name);
     if (it != tables_by_name_.end()) {
       if (!if_not_exists) {
-        return MakeError(ErrorCode::kTableExists,
-                         "table '" + descriptor.name + "' exists already");
+        return MakeError(ErrorCode::kTableExists, "table '" + descriptor.name + "' exists already");
       }
-      const std::string difference =
-          DescribeDifference(it->second->info().descriptor, descriptor);
+      const std::string difference = DescribeDifference(it->second->info().descriptor, descriptor);
       if (difference.empty()) return it->second;
       return MakeError(ErrorCode::kIncompatible, "table '" + descriptor.name +
                                                      "' exists and differs: " + difference +
@@ -130,8 +126,8 @@ Result<std::optional<PinnedValue>> DbImpl::Get(const TableHandle& state, std::st
                                                const ReadOptions& options) {
   MARBLE_RETURN_NOT_OK(CheckTable(state));
   if (!state->info().descriptor.is_state_family) {
-    return MakeError(ErrorCode::kInvalidArgument, "table '" + state->info().name() +
-                                                      "' is not a state family: use GetRow");
+    return MakeError(ErrorCode::kInvalidArgument,
+                     "table '" + state->info().name() + "' is not a state family: use GetRow");
   }
   DbCounters::Add(counters_->gets);
   // First the version, then the sequence: all that the sequence sees is in the version or was
@@ -152,8 +148,7 @@ Result<std::optional<PinnedValue>> DbImpl::Get(const TableHandle& state, std::st
         values.GetValues<int32_t>(1) + (in_memtable ? row.version->row() : row.row);
     const auto size = static_cast<size_t>(offsets[1] - offsets[0]);
     if (size > 0) {
-      value.bytes = {reinterpret_cast<const char*>(values.buffers[2]->data()) + offsets[0],
-                     size};
+      value.bytes = {reinterpret_cast<const char*>(values.buffers[2]->data()) + offsets[0], size};
     }
   }
   value.owner = std::move(version);  // memtables and mapped files

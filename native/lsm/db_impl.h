@@ -111,8 +111,8 @@ class DbImpl : public DB {
   Status LogAndInstall(const std::function<std::optional<VersionEdit>()>& make_edit,
                        const std::function<void()>& install);
   /// Under mutex_: a table's super version with other files and without one memtable.
-  static void Reinstall(TableState* table, const Memtable* flushed,
-                        std::vector<SstFileRef> added, const std::vector<SstFileRef>& removed);
+  static void Reinstall(TableState* table, const Memtable* flushed, std::vector<SstFileRef> added,
+                        const std::vector<SstFileRef>& removed);
   Result<std::vector<SstFileRef>> OpenFiles(const TableInfo& info,
                                             const std::vector<FileMeta>& metas);
   void SetBackgroundError(const Status& status);
@@ -153,7 +153,7 @@ class DbImpl : public DB {
   std::condition_variable done_cv_;  // a flush or compaction has ended
   std::map<TableId, TableHandle> tables_;
   std::map<std::string, TableHandle> tables_by_name_;
-  std::shared_ptr<Generation> active_;  // also read without the mutex in the log's turn
+  std::shared_ptr<Generation> active_;              // also read without the mutex in the log's turn
   std::deque<std::shared_ptr<Generation>> sealed_;  // oldest first
   uint64_t next_generation_ = 1;
   uint64_t flushed_generation_ = 0;
@@ -164,8 +164,8 @@ class DbImpl : public DB {
   Status background_error_;  // why the database is read-only
 
   std::atomic<int> num_sealed_{0};
-  std::atomic<bool> failed_{false};           // background_error_ is set
-  std::atomic<size_t> unslept_bytes_{0};      // written since the last slow-down
+  std::atomic<bool> failed_{false};       // background_error_ is set
+  std::atomic<size_t> unslept_bytes_{0};  // written since the last slow-down
   std::thread background_;
 };
 

@@ -80,8 +80,8 @@ Result<std::shared_ptr<DB>> DbImpl::Open(const std::string& path, const DbOption
   } else {
     MARBLE_ASSIGN_OR_RETURN(const bool exists, io::FileExists(path));
     if (!exists && !options.create_if_missing) {
-      return MakeError(ErrorCode::kNotFound, "there is no database at " + path +
-                                                 " and create_if_missing is off");
+      return MakeError(ErrorCode::kNotFound,
+                       "there is no database at " + path + " and create_if_missing is off");
     }
     MARBLE_RETURN_NOT_OK(io::CreateDirs(path));
   }
@@ -105,15 +105,15 @@ Status DbImpl::Start() {
     manifest_number = loaded->manifest_number;
     torn = loaded->torn_tail;
     if (!options_.id.empty() && options_.id != state.integration_id) {
-      return MakeError(ErrorCode::kIncompatible,
-                       "database " + path_ + " has id '" + state.integration_id +
-                           "', not '" + options_.id + "'");
+      return MakeError(ErrorCode::kIncompatible, "database " + path_ + " has id '" +
+                                                     state.integration_id + "', not '" +
+                                                     options_.id + "'");
     }
     options_.id = state.integration_id;
   } else {
     if (!options_.create_if_missing) {
-      return MakeError(ErrorCode::kNotFound, "there is no database at " + path_ +
-                                                 " and create_if_missing is off");
+      return MakeError(ErrorCode::kNotFound,
+                       "there is no database at " + path_ + " and create_if_missing is off");
     }
     // Data without CURRENT is a damaged database, not a new one.
     MARBLE_ASSIGN_OR_RETURN(const auto names, io::ListDir(dir_));
@@ -202,8 +202,8 @@ Status DbImpl::Recover(ManifestState state, uint64_t manifest_number, bool torn_
     DbEvent event{DbEvent::Kind::kRecovery,
                   "replayed " + std::to_string(result.records) + " write batches"};
     if (!result.truncation_reason.empty()) {
-      event.message += "; cut " + std::to_string(result.truncated_bytes) + " bytes: " +
-                       result.truncation_reason;
+      event.message +=
+          "; cut " + std::to_string(result.truncated_bytes) + " bytes: " + result.truncation_reason;
     }
     if (torn_manifest) event.message += "; the last manifest edit was cut off";
     event.bytes = result.truncated_bytes;

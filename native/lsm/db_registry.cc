@@ -38,8 +38,7 @@ std::string Conflicts(const DbOptions& a, const DbOptions& b) {
   check(a.durability == b.durability, "durability");
   check(a.verify_reads == b.verify_reads, "verify_reads");
   check(a.log_segment_bytes == b.log_segment_bytes, "log_segment_bytes");
-  check(a.max_immutable_generations == b.max_immutable_generations,
-        "max_immutable_generations");
+  check(a.max_immutable_generations == b.max_immutable_generations, "max_immutable_generations");
   check(a.max_block_ms == b.max_block_ms, "max_block_ms");
   check(a.compaction_trigger == b.compaction_trigger, "compaction_trigger");
   return names;
@@ -51,8 +50,7 @@ Result<std::shared_ptr<DB>> DB::Open(const std::string& path, const DbOptions& o
   return DbImpl::Open(path, options);
 }
 
-Result<std::shared_ptr<DB>> DB::OpenShared(const std::string& path,
-                                           const DbOptions& options) {
+Result<std::shared_ptr<DB>> DB::OpenShared(const std::string& path, const DbOptions& options) {
   // A database in memory has no path that a second caller could mean.
   if (path == ":memory:") return Open(path, options);
   Registry& registry = TheRegistry();
@@ -67,9 +65,9 @@ Result<std::shared_ptr<DB>> DB::OpenShared(const std::string& path,
       if (db != nullptr && CodeOf(db->GetTable("").status()) != ErrorCode::kClosed) {
         const std::string conflicts = Conflicts(it->second.options, options);
         if (conflicts.empty()) return db;
-        return MakeError(ErrorCode::kIncompatible,
-                         "database " + path +
-                             " is open in this process with other options: " + conflicts);
+        return MakeError(
+            ErrorCode::kIncompatible,
+            "database " + path + " is open in this process with other options: " + conflicts);
       }
       registry.entries.erase(it);
     }

@@ -31,9 +31,9 @@ class CallGuard {
 Status DbImpl::CheckWritable() const {
   if (!failed_.load(std::memory_order_acquire)) return Status::OK();
   std::lock_guard lock(mutex_);
-  return MakeError(ErrorCode::kReadOnly,
-                   "database " + path_ + " is read-only until it is reopened, because of: " +
-                       MessageOf(background_error_));
+  return MakeError(ErrorCode::kReadOnly, "database " + path_ +
+                                             " is read-only until it is reopened, because of: " +
+                                             MessageOf(background_error_));
 }
 
 Result<SequenceNumber> DbImpl::Write(WriteBatch&& batch, const WriteOptions& options) {
@@ -49,16 +49,14 @@ Result<SequenceNumber> DbImpl::Write(WriteBatch&& batch, const WriteOptions& opt
   const size_t bytes = rep->PayloadBytes();
   if (bytes > limits::kMaxWriteBatchBytes) {
     return MakeError(ErrorCode::kTooLarge,
-                     "a write batch of " + std::to_string(bytes) +
-                         " bytes exceeds the limit of " +
+                     "a write batch of " + std::to_string(bytes) + " bytes exceeds the limit of " +
                          std::to_string(limits::kMaxWriteBatchBytes) + "; split it");
   }
   MARBLE_RETURN_NOT_OK(WaitForRoom(bytes));
   MARBLE_ASSIGN_OR_RETURN(
       const PublishedRecord record,
       log_->Append(bytes, [rep](uint8_t* to) { return rep->WritePayload(to); }, apply_));
-  if (options.durability == Durability::kPower ||
-      options_.durability == Durability::kPower) {
+  if (options.durability == Durability::kPower || options_.durability == Durability::kPower) {
     MARBLE_RETURN_NOT_OK(log_->Sync(record.end));
   }
   batch.Clear();
@@ -79,9 +77,8 @@ Status DbImpl::WaitForRoom(size_t bytes) {
   }
   DbCounters::Add(counters_->stalls);
   std::unique_lock lock(mutex_);
-  const bool room = done_cv_.wait_for(
-      lock, std::chrono::milliseconds(options_.max_block_ms),
-      [&] { return num_sealed_.load() < limit || failed_.load(); });
+  const bool room = done_cv_.wait_for(lock, std::chrono::milliseconds(options_.max_block_ms),
+                                      [&] { return num_sealed_.load() < limit || failed_.load(); });
   lock.unlock();
   MARBLE_RETURN_NOT_OK(CheckWritable());
   if (room) return Status::OK();
@@ -144,14 +141,13 @@ Status DbImpl::ApplyOp(const DecodedOp& op, const PublishedRecord& record) {
       break;
     case BatchOp::kInsert: {
       MARBLE_ASSIGN_OR_RETURN(
-          auto rows,
-          ReadMessage(op.message, memtable->info().descriptor.schema, record.segment));
+          auto rows, ReadMessage(op.message, memtable->info().descriptor.schema, record.segment));
       memtable->Insert(record.sequence, std::move(rows));
       break;
     }
     case BatchOp::kDeleteRows: {
-      MARBLE_ASSIGN_OR_RETURN(
-          auto keys, ReadMessage(op.message, memtable->info().key_schema, record.segment));
+      MARBLE_ASSIGN_OR_RETURN(auto keys,
+                              ReadMessage(op.message, memtable->info().key_schema, record.segment));
       memtable->DeleteRows(record.sequence, std::move(keys));
       break;
     }
@@ -173,8 +169,7 @@ Result<Memtable*> DbImpl::MemtableFor(TableId id) {
   auto next = std::make_shared<SuperVersion>();
   next->memtables.reserve(old->memtables.size() + 1);
   next->memtables.push_back(memtable);
-  next->memtables.insert(next->memtables.end(), old->memtables.begin(),
-                         old->memtables.end());
+  next->memtables.insert(next->memtables.end(), old->memtables.begin(), old->memtables.end());
   next->files = old->files;
   table->InstallSuperVersion(std::move(next));
   return memtable.get();

@@ -31,9 +31,9 @@ struct DbEvent {
 };
 
 struct DbOptions {
-  std::string id;                               // integration id; kept in the manifest
+  std::string id;  // integration id; kept in the manifest
   bool create_if_missing = true;
-  Durability durability = Durability::kProcess; // a batch can only raise it
+  Durability durability = Durability::kProcess;  // a batch can only raise it
   Recovery recovery = Recovery::kStrict;
   VerifyReads verify_reads = VerifyReads::kFirst;
   /// A memtable generation is one log segment; this is its size.
@@ -49,11 +49,11 @@ struct DbOptions {
 };
 
 struct TableOptions {
-  double bloom_bits_per_key = 10;   // 0: none. 1.25 bytes a key at 10, 1 % false positives
-  bool point_index = true;          // 8 bytes a row / 0.7: a get without a binary search
+  double bloom_bits_per_key = 10;  // 0: none. 1.25 bytes a key at 10, 1 % false positives
+  bool point_index = true;         // 8 bytes a row / 0.7: a get without a binary search
   bool zone_maps = true;
-  int64_t batch_rows = 0;           // 0: limits::kTableBatchRows
-  int64_t batch_bytes = 0;          // 0: limits::kTableBatchBytes
+  int64_t batch_rows = 0;   // 0: limits::kTableBatchRows
+  int64_t batch_bytes = 0;  // 0: limits::kTableBatchBytes
   /// Rows are indexed in memory when they are first read, not when they are written: for
   /// operator state, which its owner holds in memory anyway.
   bool lazy_index = false;
@@ -62,13 +62,13 @@ struct TableOptions {
 /// A table as the catalog knows it. `key_columns` index into `schema`; empty: no primary key,
 /// rows keep insertion order. A state family is {key: binary, value: binary} with key 0.
 struct TableDescriptor {
-  TableId id = 0;                       // given by the database
+  TableId id = 0;  // given by the database
   std::string name;
   std::shared_ptr<arrow::Schema> schema;
   std::vector<int> key_columns;
   TableOptions options;
   bool is_state_family = false;
-  bool is_system = false;               // hidden from listTables unless asked for
+  bool is_system = false;  // hidden from listTables unless asked for
 };
 
 }  // namespace marble::lsm

@@ -50,13 +50,13 @@ Result<std::shared_ptr<const TableInfo>> TableInfo::Make(TableDescriptor descrip
   std::set<std::string> names;
   for (const auto& field : descriptor.schema->fields()) {
     if (!names.insert(field->name()).second) {
-      return MakeError(ErrorCode::kSchema, "table '" + name + "' has two columns named '" +
-                                               field->name() + "'");
+      return MakeError(ErrorCode::kSchema,
+                       "table '" + name + "' has two columns named '" + field->name() + "'");
     }
     if (field->name() == kSeqColumn || field->name() == kKindColumn ||
         field->name() == kExpiresColumn) {
-      return MakeError(ErrorCode::kSchema, "table '" + name + "': column name '" +
-                                               field->name() + "' is reserved");
+      return MakeError(ErrorCode::kSchema,
+                       "table '" + name + "': column name '" + field->name() + "' is reserved");
     }
     if (!Storable(*field->type())) {
       return MakeError(ErrorCode::kNotSupported,
@@ -72,24 +72,21 @@ Result<std::shared_ptr<const TableInfo>> TableInfo::Make(TableDescriptor descrip
     std::set<int> seen;
     for (int column : descriptor.key_columns) {
       if (column < 0 || column >= descriptor.schema->num_fields()) {
-        return MakeError(ErrorCode::kInvalidArgument,
-                         "table '" + name + "': key column index " + std::to_string(column) +
-                             " is outside the schema");
+        return MakeError(ErrorCode::kInvalidArgument, "table '" + name + "': key column index " +
+                                                          std::to_string(column) +
+                                                          " is outside the schema");
       }
       if (!seen.insert(column).second) {
-        return MakeError(ErrorCode::kInvalidArgument,
-                         "table '" + name + "': column '" +
-                             descriptor.schema->field(column)->name() +
-                             "' is in the primary key twice");
+        return MakeError(ErrorCode::kInvalidArgument, "table '" + name + "': column '" +
+                                                          descriptor.schema->field(column)->name() +
+                                                          "' is in the primary key twice");
       }
       key_positions.push_back(static_cast<int>(key_fields.size()));
       key_fields.push_back(descriptor.schema->field(column));
     }
-    MARBLE_ASSIGN_OR_RETURN(info->codec,
-                            KeyCodec::Make(descriptor.schema, descriptor.key_columns));
+    MARBLE_ASSIGN_OR_RETURN(info->codec, KeyCodec::Make(descriptor.schema, descriptor.key_columns));
     info->key_schema = arrow::schema(std::move(key_fields));
-    MARBLE_ASSIGN_OR_RETURN(info->key_codec,
-                            KeyCodec::Make(info->key_schema, key_positions));
+    MARBLE_ASSIGN_OR_RETURN(info->key_codec, KeyCodec::Make(info->key_schema, key_positions));
   }
   if (descriptor.is_state_family) {
     const arrow::Schema& s = *descriptor.schema;
@@ -118,8 +115,7 @@ std::string DescribeDifference(const TableDescriptor& a, const TableDescriptor& 
     const auto& x = *a.schema->field(i);
     const auto& y = *b.schema->field(i);
     if (!x.Equals(y, /*check_metadata=*/false)) {
-      return "column " + std::to_string(i + 1) + " is " + x.ToString() + ", not " +
-             y.ToString();
+      return "column " + std::to_string(i + 1) + " is " + x.ToString() + ", not " + y.ToString();
     }
   }
   if (a.key_columns != b.key_columns) {

@@ -16,7 +16,7 @@ namespace marble::lsm {
 
 struct TableInfo {
   TableDescriptor descriptor;
-  std::shared_ptr<const KeyCodec> codec;      // null: no primary key
+  std::shared_ptr<const KeyCodec> codec;  // null: no primary key
   /// Batches of DeleteRows: the key columns alone, in key order, and their codec.
   std::shared_ptr<arrow::Schema> key_schema;  // null without a key
   std::shared_ptr<const KeyCodec> key_codec;

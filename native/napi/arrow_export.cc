@@ -36,7 +36,8 @@ class CompactWriter {
     if (layout.shape == Shape::kNull) {
       null_count = length;
     } else if (data.buffers[0] != nullptr && data.null_count != 0 && length > 0) {
-      null_count = length - arrow::internal::CountSetBits(data.buffers[0]->data(), absolute, length);
+      null_count =
+          length - arrow::internal::CountSetBits(data.buffers[0]->data(), absolute, length);
     }
     meta_->push_back(static_cast<double>(length));
     meta_->push_back(static_cast<double>(null_count));
@@ -148,7 +149,8 @@ Status DescribeColumn(const arrow::DataType& type, const lsm::BatchLayout& layou
   MARBLE_ASSIGN_OR_RETURN(Layout shape, LayoutOf(type));
   const int buffers = NumBuffers(shape.shape);
   if (*node >= layout.nodes.size() || *buffer + buffers > layout.buffers.size()) {
-    return MakeError(ErrorCode::kCorruption, "the layout table of an SSTable is shorter than its schema");
+    return MakeError(ErrorCode::kCorruption,
+                     "the layout table of an SSTable is shorter than its schema");
   }
   meta->push_back(static_cast<double>(layout.nodes[*node].length));
   meta->push_back(static_cast<double>(layout.nodes[*node].null_count));
@@ -241,8 +243,8 @@ Result<ExportedBatch> DescribeBatch(const lsm::ScanBatch& scan, const std::vecto
   }
   for (int column : columns) {
     auto [at_node, at_buffer] = starts[column];
-    MARBLE_RETURN_NOT_OK(
-        DescribeColumn(*schema.field(column)->type(), layout, &at_node, &at_buffer, &exported.meta));
+    MARBLE_RETURN_NOT_OK(DescribeColumn(*schema.field(column)->type(), layout, &at_node, &at_buffer,
+                                        &exported.meta));
   }
   return exported;
 }

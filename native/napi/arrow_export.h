@@ -3,7 +3,8 @@
 // A batch that is a slice of one SSTable crosses as positions in the file's mapping; one that lies
 // in memory is copied once, compact, into one buffer of its own (on a worker thread). A chunk of
 // many batches crosses in one call, as one Float64Array:
-//   per batch: index of its buffer, rows, first row, rows of the whole batch in the buffer, zeroCopy
+//   per batch: index of its buffer, rows, first row, rows of the whole batch in the buffer,
+//   zeroCopy
 //     per node, depth-first: length, null count, then (offset, length) of each of its buffers
 // lib/arrow/export.ts reads it in the same order.
 #pragma once
@@ -39,8 +40,8 @@ class OwnedBytes {
 struct ExportedBatch {
   std::shared_ptr<const lsm::SstReader> file;  // or:
   OwnedBytes bytes;
-  std::vector<double> meta;  // rows … as above, without the buffer's index
-  std::shared_ptr<arrow::RecordBatch> batch;   // of `file`: for copying when mapping is refused
+  std::vector<double> meta;                   // rows … as above, without the buffer's index
+  std::shared_ptr<arrow::RecordBatch> batch;  // of `file`: for copying when mapping is refused
 };
 
 /// Copy an in-memory batch's columns (indices) into one buffer.

@@ -116,7 +116,8 @@ class Importer {
       to[0] = 0;
       return std::shared_ptr<arrow::Buffer>(std::move(buffer));
     }
-    if (bytes.size < (node.length + 1) * sizeof(T)) return Malformed("an offsets buffer is too short");
+    if (bytes.size < (node.length + 1) * sizeof(T))
+      return Malformed("an offsets buffer is too short");
     const auto* from = reinterpret_cast<const T*>(bytes.data);
     T previous = from[0];
     if (previous < 0) return Malformed("an offset is negative");
@@ -210,15 +211,32 @@ class Importer {
                                                        const Node& node) {
     std::shared_ptr<arrow::DataType> index_type;
     switch (node.index_width) {
-      case -1: index_type = arrow::int8(); break;
-      case -2: index_type = arrow::int16(); break;
-      case -4: index_type = arrow::int32(); break;
-      case -8: index_type = arrow::int64(); break;
-      case 1: index_type = arrow::uint8(); break;
-      case 2: index_type = arrow::uint16(); break;
-      case 4: index_type = arrow::uint32(); break;
-      case 8: index_type = arrow::uint64(); break;
-      default: return Malformed("dictionary indices of unknown width");
+      case -1:
+        index_type = arrow::int8();
+        break;
+      case -2:
+        index_type = arrow::int16();
+        break;
+      case -4:
+        index_type = arrow::int32();
+        break;
+      case -8:
+        index_type = arrow::int64();
+        break;
+      case 1:
+        index_type = arrow::uint8();
+        break;
+      case 2:
+        index_type = arrow::uint16();
+        break;
+      case 4:
+        index_type = arrow::uint32();
+        break;
+      case 8:
+        index_type = arrow::uint64();
+        break;
+      default:
+        return Malformed("dictionary indices of unknown width");
     }
     MARBLE_ASSIGN_OR_RETURN(auto indices, Plain(index_type, node));
     arrow::ArrayVector chunks;
@@ -303,14 +321,14 @@ Result<std::shared_ptr<arrow::RecordBatch>> ConformBatch(
     const std::shared_ptr<arrow::Schema>& schema) {
   for (const auto& field : batch->schema()->fields()) {
     if (schema->GetFieldIndex(field->name()) < 0) {
-      return MakeError(ErrorCode::kSchema, "the table has no column '" + field->name() + "'; it has " +
-                                               [&] {
-                                                 std::string names;
-                                                 for (const auto& own : schema->fields()) {
-                                                   names += (names.empty() ? "" : ", ") + own->name();
-                                                 }
-                                                 return names;
-                                               }());
+      return MakeError(
+          ErrorCode::kSchema, "the table has no column '" + field->name() + "'; it has " + [&] {
+            std::string names;
+            for (const auto& own : schema->fields()) {
+              names += (names.empty() ? "" : ", ") + own->name();
+            }
+            return names;
+          }());
     }
   }
   std::vector<std::shared_ptr<arrow::Array>> columns;

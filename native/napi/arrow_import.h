@@ -2,10 +2,11 @@
 // that nothing later can read out of bounds.
 //
 // A batch crosses as { rows, schema, nodes, buffers }. `schema` is the JSON form, undefined for the
-// table's own columns in order. `nodes` holds five numbers per node, depth-first: length, bit offset
-// (of bitmaps: other buffers are sliced already), width in bytes of dictionary indices (0: plain;
-// negative: signed), number of dictionary chunks, 0. A dictionary's node is followed by its chunks.
-// `buffers` holds the typed arrays (or undefined) of each node in the order of arrow_layout.h.
+// table's own columns in order. `nodes` holds five numbers per node, depth-first: length, bit
+// offset (of bitmaps: other buffers are sliced already), width in bytes of dictionary indices (0:
+// plain; negative: signed), number of dictionary chunks, 0. A dictionary's node is followed by its
+// chunks. `buffers` holds the typed arrays (or undefined) of each node in the order of
+// arrow_layout.h.
 #pragma once
 
 #include <node_api.h>
@@ -30,6 +31,7 @@ Result<std::shared_ptr<arrow::RecordBatch>> ConformBatch(
     const std::shared_ptr<arrow::RecordBatch>& batch, const std::shared_ptr<arrow::Schema>& schema);
 
 /// Parse a schema, or take it from the environment's cache.
-Result<std::shared_ptr<arrow::Schema>> CachedSchema(Environment* environment, const std::string& json);
+Result<std::shared_ptr<arrow::Schema>> CachedSchema(Environment* environment,
+                                                    const std::string& json);
 
 }  // namespace marble::napi

@@ -23,7 +23,8 @@ Result<Layout> LayoutOf(const arrow::DataType& type) {
     case Type::LARGE_LIST:
       return Layout{Shape::kList64};
     case Type::FIXED_SIZE_LIST:
-      return Layout{Shape::kFixedList, static_cast<const arrow::FixedSizeListType&>(type).list_size()};
+      return Layout{Shape::kFixedList,
+                    static_cast<const arrow::FixedSizeListType&>(type).list_size()};
     case Type::STRUCT:
       return Layout{Shape::kStruct};
     default:

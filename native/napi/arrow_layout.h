@@ -11,15 +11,15 @@
 namespace marble::napi {
 
 enum class Shape {
-  kNull,           // no buffers
-  kBits,           // validity, values as bits
-  kFixed,          // validity, values
-  kBytes32,        // validity, int32 offsets, bytes
-  kBytes64,        // validity, int64 offsets, bytes
-  kList32,         // validity, int32 offsets; one child
-  kList64,         // validity, int64 offsets; one child
-  kFixedList,      // validity; one child of width × length
-  kStruct,         // validity; children
+  kNull,       // no buffers
+  kBits,       // validity, values as bits
+  kFixed,      // validity, values
+  kBytes32,    // validity, int32 offsets, bytes
+  kBytes64,    // validity, int64 offsets, bytes
+  kList32,     // validity, int32 offsets; one child
+  kList64,     // validity, int64 offsets; one child
+  kFixedList,  // validity; one child of width × length
+  kStruct,     // validity; children
 };
 
 struct Layout {

@@ -95,9 +95,10 @@ napi_value DatabaseInfo(napi_env env, napi_callback_info info) {
 napi_value StartOnDatabase(napi_env env, const std::shared_ptr<DatabaseHandle>& database,
                            bool after_writes, std::function<Status(lsm::DB*)> call) {
   if (Status open = database->CheckOpen(); !open.ok()) return RejectedPromise(env, open);
-  return StartTask(env, {.strand = after_writes ? database->writes() : nullptr,
-                         .work = [database, call = std::move(call)] { return call(database->db()); },
-                         .result = nullptr});
+  return StartTask(env,
+                   {.strand = after_writes ? database->writes() : nullptr,
+                    .work = [database, call = std::move(call)] { return call(database->db()); },
+                    .result = nullptr});
 }
 
 // function databaseFlush(database: DatabaseHandle): Promise<void>
@@ -114,8 +115,7 @@ napi_value DatabaseCompact(napi_env env, napi_callback_info info) {
   auto database = SharedHandleOf<DatabaseHandle>(env, args[0]);
   std::string table;
   if (database == nullptr || !ReadString(env, args[1], "table", &table)) return nullptr;
-  return StartOnDatabase(env, database, true,
-                         [table](lsm::DB* db) { return db->Compact(table); });
+  return StartOnDatabase(env, database, true, [table](lsm::DB* db) { return db->Compact(table); });
 }
 
 // function databaseSync(database: DatabaseHandle): Promise<void>
@@ -126,7 +126,8 @@ napi_value DatabaseSync(napi_env env, napi_callback_info info) {
   return StartOnDatabase(env, database, true, [](lsm::DB* db) { return db->SyncLog(); });
 }
 
-// function databaseDropTable(database: DatabaseHandle, name: string, ifExists: boolean): Promise<void>
+// function databaseDropTable(database: DatabaseHandle, name: string, ifExists: boolean):
+// Promise<void>
 napi_value DatabaseDropTable(napi_env env, napi_callback_info info) {
   Arguments<3> args(env, info);
   auto database = SharedHandleOf<DatabaseHandle>(env, args[0]);
@@ -136,9 +137,8 @@ napi_value DatabaseDropTable(napi_env env, napi_callback_info info) {
       !ReadBool(env, args[2], &if_exists)) {
     return nullptr;
   }
-  return StartOnDatabase(env, database, true, [name, if_exists](lsm::DB* db) {
-    return db->DropTable(name, if_exists);
-  });
+  return StartOnDatabase(env, database, true,
+                         [name, if_exists](lsm::DB* db) { return db->DropTable(name, if_exists); });
 }
 
 bool ReadTableOptions(napi_env env, napi_value object, lsm::TableOptions* options) {
@@ -162,7 +162,9 @@ bool ReadTableOptions(napi_env env, napi_value object, lsm::TableOptions* option
   return true;
 }
 
-// function databaseCreateTable(database: DatabaseHandle, name: string, schema: string, primaryKey: number[], ifNotExists: boolean, isState: boolean, isSystem: boolean, options: NativeTableOptions): Promise<void>
+// function databaseCreateTable(database: DatabaseHandle, name: string, schema: string, primaryKey:
+// number[], ifNotExists: boolean, isState: boolean, isSystem: boolean, options:
+// NativeTableOptions): Promise<void>
 napi_value DatabaseCreateTable(napi_env env, napi_callback_info info) {
   Arguments<8> args(env, info);
   auto database = SharedHandleOf<DatabaseHandle>(env, args[0]);
@@ -185,11 +187,11 @@ napi_value DatabaseCreateTable(napi_env env, napi_callback_info info) {
     if (!ReadInt64(env, element, "primaryKey", &column)) return nullptr;
     descriptor.key_columns.push_back(static_cast<int>(column));
   }
-  return StartOnDatabase(
-      env, database, true, [descriptor, schema, if_not_exists](lsm::DB* db) mutable {
-        MARBLE_ASSIGN_OR_RETURN(descriptor.schema, SchemaFromJson(schema));
-        return db->CreateTable(std::move(descriptor), if_not_exists).status();
-      });
+  return StartOnDatabase(env, database, true,
+                         [descriptor, schema, if_not_exists](lsm::DB* db) mutable {
+                           MARBLE_ASSIGN_OR_RETURN(descriptor.schema, SchemaFromJson(schema));
+                           return db->CreateTable(std::move(descriptor), if_not_exists).status();
+                         });
 }
 
 // The value encoding is kept in the schema's metadata, so that it is the same at the next open.
@@ -209,8 +211,8 @@ Result<lsm::TableHandle> OpenState(const DatabaseHandle& database, const std::st
   if (!table.ok() && CodeOf(table.status()) == ErrorCode::kTableNotFound) {
     lsm::TableDescriptor descriptor;
     descriptor.name = name;
-    descriptor.schema = arrow::schema(
-        {arrow::field("key", arrow::binary(), false), arrow::field("value", arrow::binary(), false)});
+    descriptor.schema = arrow::schema({arrow::field("key", arrow::binary(), false),
+                                       arrow::field("value", arrow::binary(), false)});
     if (!encoding.empty() && encoding != "buffer") {
       descriptor.schema = descriptor.schema->WithMetadata(
           arrow::KeyValueMetadata::Make({kEncodingKey}, {encoding}));
@@ -225,13 +227,15 @@ Result<lsm::TableHandle> OpenState(const DatabaseHandle& database, const std::st
                      "'" + name + "' is a table, not a state: use table('" + name + "')");
   }
   if (std::string stored = EncodingOf(*table); !encoding.empty() && stored != encoding) {
-    return MakeError(ErrorCode::kIncompatible, "state '" + name + "' was created with valueEncoding '" +
-                                                   stored + "', not '" + encoding + "'");
+    return MakeError(ErrorCode::kIncompatible, "state '" + name +
+                                                   "' was created with valueEncoding '" + stored +
+                                                   "', not '" + encoding + "'");
   }
   return table;
 }
 
-// function databaseOpenState(database: DatabaseHandle, name: string, encoding: string): { handle: StateHandle, encoding: string }
+// function databaseOpenState(database: DatabaseHandle, name: string, encoding: string): { handle:
+// StateHandle, encoding: string }
 napi_value DatabaseOpenState(napi_env env, napi_callback_info info) {
   Arguments<3> args(env, info);
   auto database = SharedHandleOf<DatabaseHandle>(env, args[0]);
@@ -247,12 +251,14 @@ napi_value DatabaseOpenState(napi_env env, napi_callback_info info) {
     return nullptr;
   }
   napi_value object = MakeObject(env);
-  SetProperty(env, object, "handle", WrapHandle(env, std::make_shared<StateHandle>(database, *table)));
+  SetProperty(env, object, "handle",
+              WrapHandle(env, std::make_shared<StateHandle>(database, *table)));
   SetProperty(env, object, "encoding", MakeString(env, EncodingOf(*table)));
   return object;
 }
 
-// function databaseOpenTable(database: DatabaseHandle, name: string): { handle: TableHandle, schema: string, primaryKey: number[], isState: boolean }
+// function databaseOpenTable(database: DatabaseHandle, name: string): { handle: TableHandle,
+// schema: string, primaryKey: number[], isState: boolean }
 napi_value DatabaseOpenTable(napi_env env, napi_callback_info info) {
   Arguments<2> args(env, info);
   auto database = SharedHandleOf<DatabaseHandle>(env, args[0]);
@@ -273,7 +279,8 @@ napi_value DatabaseOpenTable(napi_env env, napi_callback_info info) {
   napi_value object = MakeObject(env);
   napi_value keys = MakeArray(env, descriptor.key_columns.size());
   for (size_t i = 0; i < descriptor.key_columns.size(); ++i) {
-    napi_set_element(env, keys, static_cast<uint32_t>(i), MakeNumber(env, descriptor.key_columns[i]));
+    napi_set_element(env, keys, static_cast<uint32_t>(i),
+                     MakeNumber(env, descriptor.key_columns[i]));
   }
   SetProperty(env, object, "handle",
               WrapHandle(env, std::make_shared<TableBinding>(database, opened->first)));
@@ -283,7 +290,8 @@ napi_value DatabaseOpenTable(napi_env env, napi_callback_info info) {
   return object;
 }
 
-// function databaseListTables(database: DatabaseHandle): { name: string, isState: boolean, isSystem: boolean }[]
+// function databaseListTables(database: DatabaseHandle): { name: string, isState: boolean,
+// isSystem: boolean }[]
 napi_value DatabaseListTables(napi_env env, napi_callback_info info) {
   Arguments<1> args(env, info);
   auto* database = HandleOf<DatabaseHandle>(env, args[0]);
@@ -353,7 +361,8 @@ napi_value DatabaseMetrics(napi_env env, napi_callback_info info) {
   return object;
 }
 
-// function databaseOn(database: DatabaseHandle, listener: (event: string, info: object) => void): void
+// function databaseOn(database: DatabaseHandle, listener: (event: string, info: object) => void):
+// void
 napi_value DatabaseOn(napi_env env, napi_callback_info info) {
   Arguments<2> args(env, info);
   auto* database = HandleOf<DatabaseHandle>(env, args[0]);

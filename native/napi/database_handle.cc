@@ -36,7 +36,8 @@ void DatabaseHandle::SetListener(std::shared_ptr<ThreadCallback> listener) {
       SetProperty(env, info, "files", MakeNumber(env, static_cast<double>(event.files)));
       SetProperty(env, info, "bytes", MakeNumber(env, static_cast<double>(event.bytes)));
       SetProperty(env, info, "rows", MakeNumber(env, static_cast<double>(event.rows)));
-      SetProperty(env, info, "durationMs", MakeNumber(env, static_cast<double>(event.micros) / 1000));
+      SetProperty(env, info, "durationMs",
+                  MakeNumber(env, static_cast<double>(event.micros) / 1000));
       return std::vector<napi_value>{MakeString(env, kNames[static_cast<int>(event.kind)]), info};
     });
   });
@@ -52,7 +53,8 @@ bool ReadSnapshot(napi_env env, napi_value value, const DatabaseHandle* database
     return false;
   }
   if (handle->database->db() != database->db()) {
-    ThrowStatus(env, MakeError(ErrorCode::kInvalidArgument, "the snapshot belongs to another database"));
+    ThrowStatus(env,
+                MakeError(ErrorCode::kInvalidArgument, "the snapshot belongs to another database"));
     return false;
   }
   options->snapshot = handle->snapshot;

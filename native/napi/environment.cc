@@ -20,24 +20,24 @@ void ReportPendingException(napi_env env) {
 }
 }  // namespace
 
-Environment::Environment(napi_env env)
-    : env_(env), mappings_(std::make_unique<FileMappings>()) {}
+Environment::Environment(napi_env env) : env_(env), mappings_(std::make_unique<FileMappings>()) {}
 
 Environment::~Environment() = default;
 
 Environment* Environment::Create(napi_env env) {
   auto* environment = new Environment(env);
   napi_value name = MakeString(env, "marbledb");
-  if (napi_create_threadsafe_function(env, nullptr, nullptr, name, 0, 1, nullptr, nullptr,
-                                      nullptr, CallJs, &environment->to_js_) != napi_ok) {
+  if (napi_create_threadsafe_function(env, nullptr, nullptr, name, 0, 1, nullptr, nullptr, nullptr,
+                                      CallJs, &environment->to_js_) != napi_ok) {
     delete environment;
-    napi_throw_error(env, "MARBLE_INTERNAL", "the addon's way back to the JavaScript thread cannot be made");
+    napi_throw_error(env, "MARBLE_INTERNAL",
+                     "the addon's way back to the JavaScript thread cannot be made");
     return nullptr;
   }
   napi_unref_threadsafe_function(env, environment->to_js_);
   napi_set_instance_data(
-      env, environment,
-      [](napi_env, void* data, void*) { delete static_cast<Environment*>(data); }, nullptr);
+      env, environment, [](napi_env, void* data, void*) { delete static_cast<Environment*>(data); },
+      nullptr);
   // Hooks run last in, first out: ours before that of the thread-safe function.
   napi_add_env_cleanup_hook(env, OnCleanup, environment);
   return environment;

@@ -27,8 +27,8 @@ void* MapPrivately(const lsm::SstReader& file) {
   struct stat info;
   void* address = MAP_FAILED;
   if (fstat(fd, &info) == 0 && static_cast<uint64_t>(info.st_size) == mapped.size()) {
-    address = mmap(nullptr, mapped.size(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE,
-                   fd, 0);
+    address =
+        mmap(nullptr, mapped.size(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE, fd, 0);
   }
   close(fd);
   return address == MAP_FAILED ? nullptr : address;

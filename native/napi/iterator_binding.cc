@@ -183,7 +183,8 @@ napi_value StateScan(napi_env env, napi_callback_info info) {
   return WrapHandle(env, std::move(iterator));
 }
 
-// function iteratorNextBatches(iterator: IteratorHandle, maxBatches: number): Promise<BatchChunk | undefined>
+// function iteratorNextBatches(iterator: IteratorHandle, maxBatches: number): Promise<BatchChunk |
+// undefined>
 napi_value IteratorNextBatches(napi_env env, napi_callback_info info) {
   Arguments<2> args(env, info);
   auto iterator = SharedHandleOf<IteratorHandle>(env, args[0]);
@@ -212,10 +213,11 @@ napi_value IteratorNextBatches(napi_env env, napi_callback_info info) {
              }
              return Status::OK();
            },
-       .result = [iterator, batches](napi_env env) {
-         return batches->empty() ? Undefined(env)
-                                 : DeliverBatches(env, std::move(*batches), iterator->columns);
-       }});
+       .result =
+           [iterator, batches](napi_env env) {
+             return batches->empty() ? Undefined(env)
+                                     : DeliverBatches(env, std::move(*batches), iterator->columns);
+           }});
 }
 
 // function iteratorCount(iterator: IteratorHandle): Promise<bigint>
@@ -261,7 +263,8 @@ Status ReadEntries(IteratorHandle* iterator, size_t max_entries, size_t max_byte
       continue;
     }
     const auto& keys = static_cast<const arrow::BinaryArray&>(*iterator->current.batch->column(0));
-    const auto& values = static_cast<const arrow::BinaryArray&>(*iterator->current.batch->column(1));
+    const auto& values =
+        static_cast<const arrow::BinaryArray&>(*iterator->current.batch->column(1));
     out->bytes.append(keys.GetView(iterator->position));
     out->ends.push_back(static_cast<double>(out->bytes.size()));
     out->bytes.append(values.GetView(iterator->position));
@@ -285,14 +288,16 @@ napi_value DeliverEntries(napi_env env, const Entries& entries) {
 
 constexpr size_t kEntryBytes = 256 * 1024;
 
-// function iteratorNextEntriesSync(iterator: IteratorHandle, maxEntries: number): EntryChunk | undefined
+// function iteratorNextEntriesSync(iterator: IteratorHandle, maxEntries: number): EntryChunk |
+// undefined
 napi_value IteratorNextEntriesSync(napi_env env, napi_callback_info info) {
   Arguments<2> args(env, info);
   auto* iterator = HandleOf<IteratorHandle>(env, args[0]);
   int64_t wanted = 0;
   if (iterator == nullptr || !ReadInt64(env, args[1], "maxEntries", &wanted)) return nullptr;
   if (iterator->busy.exchange(true)) {
-    ThrowStatus(env, MakeError(ErrorCode::kBusy, "an asynchronous step of this scan is still running"));
+    ThrowStatus(env,
+                MakeError(ErrorCode::kBusy, "an asynchronous step of this scan is still running"));
     return nullptr;
   }
   Entries entries;
@@ -305,23 +310,25 @@ napi_value IteratorNextEntriesSync(napi_env env, napi_callback_info info) {
   return DeliverEntries(env, entries);
 }
 
-// function iteratorNextEntries(iterator: IteratorHandle, maxEntries: number): Promise<EntryChunk | undefined>
+// function iteratorNextEntries(iterator: IteratorHandle, maxEntries: number): Promise<EntryChunk |
+// undefined>
 napi_value IteratorNextEntries(napi_env env, napi_callback_info info) {
   Arguments<2> args(env, info);
   auto iterator = SharedHandleOf<IteratorHandle>(env, args[0]);
   int64_t wanted = 0;
   if (iterator == nullptr || !ReadInt64(env, args[1], "maxEntries", &wanted)) return nullptr;
   auto entries = std::make_shared<Entries>();
-  return StartTask(env, {.strand = iterator->strand,
-                         .work =
-                             [iterator, entries, wanted] {
-                               iterator->busy.store(true);
-                               Status status = ReadEntries(iterator.get(), static_cast<size_t>(wanted),
-                                                           kEntryBytes, entries.get());
-                               iterator->busy.store(false);
-                               return status;
-                             },
-                         .result = [entries](napi_env env) { return DeliverEntries(env, *entries); }});
+  return StartTask(env,
+                   {.strand = iterator->strand,
+                    .work =
+                        [iterator, entries, wanted] {
+                          iterator->busy.store(true);
+                          Status status = ReadEntries(iterator.get(), static_cast<size_t>(wanted),
+                                                      kEntryBytes, entries.get());
+                          iterator->busy.store(false);
+                          return status;
+                        },
+                    .result = [entries](napi_env env) { return DeliverEntries(env, *entries); }});
 }
 
 // function iteratorClose(iterator: IteratorHandle): void

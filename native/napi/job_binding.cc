@@ -59,9 +59,9 @@ void JobHandle::SetListener(std::shared_ptr<ThreadCallback> callback) {
   } else {
     job->SetListener([callback](const stream::JobEvent& event) {
       callback->Call([event](napi_env env) {
-        return std::vector<napi_value>{
-            MakeString(env, kEventNames[static_cast<int>(event.kind)]),
-            MakeBigUint(env, event.epoch), MakeString(env, event.message)};
+        return std::vector<napi_value>{MakeString(env, kEventNames[static_cast<int>(event.kind)]),
+                                       MakeBigUint(env, event.epoch),
+                                       MakeString(env, event.message)};
       });
     });
   }
@@ -76,9 +76,8 @@ class PushSourceHandle : public Handle {
       : Handle(kKind),
         schema(std::move(schema)),
         demand(std::move(demand)),
-        source(stream::PushSource::Make(this->schema, [callback = this->demand] {
-          callback->Call(nullptr);
-        })) {}
+        source(stream::PushSource::Make(this->schema,
+                                        [callback = this->demand] { callback->Call(nullptr); })) {}
   ~PushSourceHandle() override { demand->Close(); }
   void Close() override { demand->Close(); }
   const std::shared_ptr<arrow::Schema> schema;
@@ -86,7 +85,8 @@ class PushSourceHandle : public Handle {
   const std::shared_ptr<stream::PushSource> source;
 };
 
-// function jobManagerOpen(database: DatabaseHandle, options: JobManagerOptions): Promise<JobManagerHandle>
+// function jobManagerOpen(database: DatabaseHandle, options: JobManagerOptions):
+// Promise<JobManagerHandle>
 napi_value JobManagerOpen(napi_env env, napi_callback_info info) {
   Arguments<2> args(env, info);
   auto database = SharedHandleOf<DatabaseHandle>(env, args[0]);
@@ -131,7 +131,8 @@ napi_value JobManagerClose(napi_env env, napi_callback_info info) {
                          .result = nullptr});
 }
 
-// function jobStart(manager: JobManagerHandle, plan: string, fresh: boolean, sourceIds: string[], sources: PushSourceHandle[]): Promise<JobHandle>
+// function jobStart(manager: JobManagerHandle, plan: string, fresh: boolean, sourceIds: string[],
+// sources: PushSourceHandle[]): Promise<JobHandle>
 napi_value JobStart(napi_env env, napi_callback_info info) {
   Arguments<5> args(env, info);
   auto manager = SharedHandleOf<JobManagerHandle>(env, args[0]);
@@ -249,11 +250,13 @@ napi_value JobMetrics(napi_env env, napi_callback_info info) {
                   ? Null(env)
                   : MakeNumber(env, static_cast<double>(metrics.last_checkpoint_ms)));
   big("commits", metrics.commits);
-  SetProperty(env, object, "commitMs", MakeNumber(env, static_cast<double>(metrics.commit_micros) / 1000));
+  SetProperty(env, object, "commitMs",
+              MakeNumber(env, static_cast<double>(metrics.commit_micros) / 1000));
   big("stateRowsCommitted", metrics.state_rows_committed);
   napi_value sources = MakeArray(env, metrics.sources.size());
   for (size_t i = 0; i < metrics.sources.size(); ++i) {
-    napi_set_element(env, sources, static_cast<uint32_t>(i), MakeSourceMetrics(env, metrics.sources[i]));
+    napi_set_element(env, sources, static_cast<uint32_t>(i),
+                     MakeSourceMetrics(env, metrics.sources[i]));
   }
   SetProperty(env, object, "sources", sources);
   napi_value operators = MakeArray(env, metrics.operators.size());
@@ -265,7 +268,8 @@ napi_value JobMetrics(napi_env env, napi_callback_info info) {
   return object;
 }
 
-// Run a call of a job on its strand: pause, resume, cancel and stop happen in the order of the calls.
+// Run a call of a job on its strand: pause, resume, cancel and stop happen in the order of the
+// calls.
 napi_value OnJob(napi_env env, napi_callback_info info, Status (*call)(stream::Job*)) {
   Arguments<1> args(env, info);
   auto job = SharedHandleOf<JobHandle>(env, args[0]);
@@ -309,7 +313,8 @@ napi_value JobDrain(napi_env env, napi_callback_info info) {
   return OnJob(env, info, [](stream::Job* job) { return job->Drain(); });
 }
 
-// function jobOn(job: JobHandle, listener: (event: string, epoch: bigint, message: string) => void): void
+// function jobOn(job: JobHandle, listener: (event: string, epoch: bigint, message: string) =>
+// void): void
 napi_value JobOn(napi_env env, napi_callback_info info) {
   Arguments<2> args(env, info);
   auto* job = HandleOf<JobHandle>(env, args[0]);
@@ -335,8 +340,8 @@ napi_value JobNextResult(napi_env env, napi_callback_info info) {
       env, {.strand = nullptr,
             .work =
                 [job, step, timeout] {
-                  MARBLE_ASSIGN_OR_RETURN(
-                      auto result, job->job->NextResult(std::chrono::milliseconds(timeout)));
+                  MARBLE_ASSIGN_OR_RETURN(auto result,
+                                          job->job->NextResult(std::chrono::milliseconds(timeout)));
                   if (!result.has_value()) return Status::OK();
                   if (*result == nullptr) {
                     step->end = true;

@@ -102,7 +102,8 @@ kafka::ProducerRecord View(const OwnedRecord& record) {
   return view;
 }
 
-// function producerConnect(bootstrapServers: string, properties: [string, string][]): Promise<ProducerHandle>
+// function producerConnect(bootstrapServers: string, properties: [string, string][]):
+// Promise<ProducerHandle>
 napi_value ProducerConnect(napi_env env, napi_callback_info info) {
   Arguments<2> args(env, info);
   kafka::ProducerOptions options;
@@ -118,24 +119,27 @@ napi_value ProducerConnect(napi_env env, napi_callback_info info) {
     napi_get_element(env, args[1], i, &pair);
     napi_get_element(env, pair, 0, &name_value);
     napi_get_element(env, pair, 1, &text_value);
-    if (!ReadString(env, name_value, "property", &name) || !ReadString(env, text_value, "value", &text)) {
+    if (!ReadString(env, name_value, "property", &name) ||
+        !ReadString(env, text_value, "value", &text)) {
       return nullptr;
     }
     options.properties.emplace(std::move(name), std::move(text));
   }
   auto made = std::make_shared<std::shared_ptr<ProducerHandle>>();
-  return StartTask(env, {.strand = nullptr,
-                         .work =
-                             [options, made] {
-                               MARBLE_ASSIGN_OR_RETURN(auto producer, kafka::Producer::Make(options));
-                               *made = std::make_shared<ProducerHandle>(std::move(producer));
-                               return Status::OK();
-                             },
-                         .result = [made](napi_env env) { return WrapHandle(env, std::move(*made)); }});
+  return StartTask(env,
+                   {.strand = nullptr,
+                    .work =
+                        [options, made] {
+                          MARBLE_ASSIGN_OR_RETURN(auto producer, kafka::Producer::Make(options));
+                          *made = std::make_shared<ProducerHandle>(std::move(producer));
+                          return Status::OK();
+                        },
+                    .result = [made](napi_env env) { return WrapHandle(env, std::move(*made)); }});
 }
 
 using ProducerCall = std::function<Status(kafka::Producer*)>;
-napi_value OnProducer(napi_env env, const std::shared_ptr<ProducerHandle>& handle, ProducerCall call) {
+napi_value OnProducer(napi_env env, const std::shared_ptr<ProducerHandle>& handle,
+                      ProducerCall call) {
   return StartTask(env, {.strand = handle->strand,
                          .work =
                              [handle, call = std::move(call)] {
@@ -147,7 +151,8 @@ napi_value OnProducer(napi_env env, const std::shared_ptr<ProducerHandle>& handl
                          .result = nullptr});
 }
 
-// function producerProduce(producer: ProducerHandle, topic: string, records: object[]): Promise<void>
+// function producerProduce(producer: ProducerHandle, topic: string, records: object[]):
+// Promise<void>
 napi_value ProducerProduce(napi_env env, napi_callback_info info) {
   Arguments<3> args(env, info);
   auto producer = SharedHandleOf<ProducerHandle>(env, args[0]);
@@ -176,7 +181,8 @@ napi_value ProducerFlush(napi_env env, napi_callback_info info) {
   });
 }
 
-// function producerCreateTopic(producer: ProducerHandle, topic: string, partitions: number): Promise<void>
+// function producerCreateTopic(producer: ProducerHandle, topic: string, partitions: number):
+// Promise<void>
 napi_value ProducerCreateTopic(napi_env env, napi_callback_info info) {
   Arguments<3> args(env, info);
   auto producer = SharedHandleOf<ProducerHandle>(env, args[0]);
@@ -191,7 +197,8 @@ napi_value ProducerCreateTopic(napi_env env, napi_callback_info info) {
   });
 }
 
-// function producerWatermarks(producer: ProducerHandle, topic: string): Promise<{ low: bigint, high: bigint }[]>
+// function producerWatermarks(producer: ProducerHandle, topic: string): Promise<{ low: bigint,
+// high: bigint }[]>
 napi_value ProducerWatermarks(napi_env env, napi_callback_info info) {
   Arguments<2> args(env, info);
   auto handle = SharedHandleOf<ProducerHandle>(env, args[0]);
@@ -205,11 +212,11 @@ napi_value ProducerWatermarks(napi_env env, napi_callback_info info) {
                   if (handle->producer == nullptr) {
                     return MakeError(ErrorCode::kClosed, "the producer is closed");
                   }
-                  MARBLE_ASSIGN_OR_RETURN(int32_t count, handle->producer->PartitionCount(
-                                                             topic, kMetadataTimeout));
+                  MARBLE_ASSIGN_OR_RETURN(
+                      int32_t count, handle->producer->PartitionCount(topic, kMetadataTimeout));
                   for (int32_t i = 0; i < count; ++i) {
-                    MARBLE_ASSIGN_OR_RETURN(auto range, handle->producer->Watermarks(
-                                                            topic, i, kMetadataTimeout));
+                    MARBLE_ASSIGN_OR_RETURN(
+                        auto range, handle->producer->Watermarks(topic, i, kMetadataTimeout));
                     ranges->push_back(range);
                   }
                   return Status::OK();
@@ -254,14 +261,15 @@ napi_value MockClusterStart(napi_env env, napi_callback_info info) {
   options.brokers = static_cast<int>(brokers);
   options.partitions = static_cast<int32_t>(partitions);
   auto made = std::make_shared<std::shared_ptr<MockClusterHandle>>();
-  return StartTask(env, {.strand = nullptr,
-                         .work =
-                             [options, made] {
-                               MARBLE_ASSIGN_OR_RETURN(auto cluster, kafka::MockCluster::Make(options));
-                               *made = std::make_shared<MockClusterHandle>(std::move(cluster));
-                               return Status::OK();
-                             },
-                         .result = [made](napi_env env) { return WrapHandle(env, std::move(*made)); }});
+  return StartTask(env,
+                   {.strand = nullptr,
+                    .work =
+                        [options, made] {
+                          MARBLE_ASSIGN_OR_RETURN(auto cluster, kafka::MockCluster::Make(options));
+                          *made = std::make_shared<MockClusterHandle>(std::move(cluster));
+                          return Status::OK();
+                        },
+                    .result = [made](napi_env env) { return WrapHandle(env, std::move(*made)); }});
 }
 
 // function mockClusterBootstrap(cluster: MockClusterHandle): string
@@ -272,7 +280,8 @@ napi_value MockClusterBootstrap(napi_env env, napi_callback_info info) {
 }
 
 using ClusterCall = std::function<Status(kafka::MockCluster*)>;
-napi_value OnCluster(napi_env env, const std::shared_ptr<MockClusterHandle>& handle, ClusterCall call) {
+napi_value OnCluster(napi_env env, const std::shared_ptr<MockClusterHandle>& handle,
+                     ClusterCall call) {
   return StartTask(env, {.strand = handle->strand,
                          .work =
                              [handle, call = std::move(call)] {
@@ -284,7 +293,8 @@ napi_value OnCluster(napi_env env, const std::shared_ptr<MockClusterHandle>& han
                          .result = nullptr});
 }
 
-// function mockClusterCreateTopic(cluster: MockClusterHandle, topic: string, partitions: number): Promise<void>
+// function mockClusterCreateTopic(cluster: MockClusterHandle, topic: string, partitions: number):
+// Promise<void>
 napi_value MockClusterCreateTopic(napi_env env, napi_callback_info info) {
   Arguments<3> args(env, info);
   auto cluster = SharedHandleOf<MockClusterHandle>(env, args[0]);
@@ -299,7 +309,8 @@ napi_value MockClusterCreateTopic(napi_env env, napi_callback_info info) {
   });
 }
 
-// function mockClusterProduce(cluster: MockClusterHandle, topic: string, records: object[]): Promise<void>
+// function mockClusterProduce(cluster: MockClusterHandle, topic: string, records: object[]):
+// Promise<void>
 napi_value MockClusterProduce(napi_env env, napi_callback_info info) {
   Arguments<3> args(env, info);
   auto cluster = SharedHandleOf<MockClusterHandle>(env, args[0]);
@@ -317,7 +328,8 @@ napi_value MockClusterProduce(napi_env env, napi_callback_info info) {
   });
 }
 
-// function mockClusterSetBroker(cluster: MockClusterHandle, broker: number, up: boolean): Promise<void>
+// function mockClusterSetBroker(cluster: MockClusterHandle, broker: number, up: boolean):
+// Promise<void>
 napi_value MockClusterSetBroker(napi_env env, napi_callback_info info) {
   Arguments<3> args(env, info);
   auto cluster = SharedHandleOf<MockClusterHandle>(env, args[0]);

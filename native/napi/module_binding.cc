@@ -14,7 +14,8 @@ napi_value ErrorCodes(napi_env env, napi_callback_info) {
   auto [codes, count] = AllErrorCodes();
   napi_value array = MakeArray(env, count);
   for (size_t i = 0; i < count; ++i) {
-    napi_set_element(env, array, static_cast<uint32_t>(i), MakeString(env, ErrorCodeName(codes[i])));
+    napi_set_element(env, array, static_cast<uint32_t>(i),
+                     MakeString(env, ErrorCodeName(codes[i])));
   }
   return array;
 }

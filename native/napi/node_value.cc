@@ -83,8 +83,7 @@ bool HasLoneSurrogate(napi_env env, napi_value value, std::string_view utf8) {
 
 bool BytesArgument::Read(napi_env env, napi_value value, const char* what) {
   size_t length = 0;
-  napi_status status =
-      napi_get_value_string_utf8(env, value, inline_, sizeof(inline_), &length);
+  napi_status status = napi_get_value_string_utf8(env, value, inline_, sizeof(inline_), &length);
   if (status == napi_ok) {
     // A cut string ends within 4 bytes of the buffer's end (a character is never split).
     if (length < sizeof(inline_) - 5) {
@@ -180,7 +179,8 @@ napi_value MakeString(napi_env env, std::string_view text) {
     bool pending = false;
     napi_is_exception_pending(env, &pending);
     if (!pending) {
-      napi_throw_range_error(env, "MARBLE_TOO_LARGE", "the text is longer than a JavaScript string can be");
+      napi_throw_range_error(env, "MARBLE_TOO_LARGE",
+                             "the text is longer than a JavaScript string can be");
     }
     return nullptr;
   }
@@ -205,7 +205,8 @@ napi_value MakeArrayBuffer(napi_env env, size_t size, uint8_t** data) {
   if (napi_create_arraybuffer(env, size, &memory, &value) != napi_ok) {
     bool pending = false;
     napi_is_exception_pending(env, &pending);
-    if (!pending) napi_throw_range_error(env, "MARBLE_TOO_LARGE", "an ArrayBuffer of this size cannot be made");
+    if (!pending)
+      napi_throw_range_error(env, "MARBLE_TOO_LARGE", "an ArrayBuffer of this size cannot be made");
     return nullptr;
   }
   *data = static_cast<uint8_t*>(memory);

@@ -20,8 +20,8 @@ struct PromiseTask {
   std::shared_ptr<Strand> strand;
   /// On a worker thread. A failed status rejects the promise.
   std::function<Status()> work;
-  /// On the JS thread after success; null gives undefined. Returns nullptr after a throw: the promise
-  /// is rejected with what was thrown.
+  /// On the JS thread after success; null gives undefined. Returns nullptr after a throw: the
+  /// promise is rejected with what was thrown.
   std::function<napi_value(napi_env)> result;
 };
 

@@ -37,13 +37,33 @@ bool HasCells(const arrow::Schema& schema) {
   for (const auto& field : schema.fields()) {
     using arrow::Type;
     switch (field->type()->id()) {
-      case Type::BOOL: case Type::INT8: case Type::INT16: case Type::INT32: case Type::INT64:
-      case Type::UINT8: case Type::UINT16: case Type::UINT32: case Type::UINT64:
-      case Type::HALF_FLOAT: case Type::FLOAT: case Type::DOUBLE:
-      case Type::STRING: case Type::BINARY: case Type::LARGE_STRING: case Type::LARGE_BINARY:
-      case Type::FIXED_SIZE_BINARY: case Type::DECIMAL128: case Type::DECIMAL256:
-      case Type::DATE32: case Type::DATE64: case Type::TIME32: case Type::TIME64:
-      case Type::TIMESTAMP: case Type::DURATION: case Type::INTERVAL_MONTHS: case Type::NA:
+      case Type::BOOL:
+      case Type::INT8:
+      case Type::INT16:
+      case Type::INT32:
+      case Type::INT64:
+      case Type::UINT8:
+      case Type::UINT16:
+      case Type::UINT32:
+      case Type::UINT64:
+      case Type::HALF_FLOAT:
+      case Type::FLOAT:
+      case Type::DOUBLE:
+      case Type::STRING:
+      case Type::BINARY:
+      case Type::LARGE_STRING:
+      case Type::LARGE_BINARY:
+      case Type::FIXED_SIZE_BINARY:
+      case Type::DECIMAL128:
+      case Type::DECIMAL256:
+      case Type::DATE32:
+      case Type::DATE64:
+      case Type::TIME32:
+      case Type::TIME64:
+      case Type::TIMESTAMP:
+      case Type::DURATION:
+      case Type::INTERVAL_MONTHS:
+      case Type::NA:
         break;
       default:
         return false;
@@ -82,26 +102,48 @@ int64_t WriteRowCells(const arrow::RecordBatch& batch, int64_t row, int num_colu
       case Type::BOOL:
         number(arrow::bit_util::GetBit(data.buffers[1]->data(), index) ? 1 : 0);
         break;
-      case Type::INT8: number(ValueAt<int8_t>(data, index)); break;
-      case Type::INT16: number(ValueAt<int16_t>(data, index)); break;
-      case Type::INT32: case Type::DATE32: case Type::TIME32: case Type::INTERVAL_MONTHS:
+      case Type::INT8:
+        number(ValueAt<int8_t>(data, index));
+        break;
+      case Type::INT16:
+        number(ValueAt<int16_t>(data, index));
+        break;
+      case Type::INT32:
+      case Type::DATE32:
+      case Type::TIME32:
+      case Type::INTERVAL_MONTHS:
         number(ValueAt<int32_t>(data, index));
         break;
-      case Type::UINT8: number(ValueAt<uint8_t>(data, index)); break;
-      case Type::UINT16: number(ValueAt<uint16_t>(data, index)); break;
-      case Type::UINT32: number(ValueAt<uint32_t>(data, index)); break;
-      case Type::FLOAT: number(ValueAt<float>(data, index)); break;
+      case Type::UINT8:
+        number(ValueAt<uint8_t>(data, index));
+        break;
+      case Type::UINT16:
+        number(ValueAt<uint16_t>(data, index));
+        break;
+      case Type::UINT32:
+        number(ValueAt<uint32_t>(data, index));
+        break;
+      case Type::FLOAT:
+        number(ValueAt<float>(data, index));
+        break;
       case Type::HALF_FLOAT:
         number(arrow::util::Float16::FromBits(ValueAt<uint16_t>(data, index)).ToDouble());
         break;
-      case Type::DOUBLE: case Type::INT64: case Type::UINT64: case Type::DATE64: case Type::TIME64:
-      case Type::TIMESTAMP: case Type::DURATION:
+      case Type::DOUBLE:
+      case Type::INT64:
+      case Type::UINT64:
+      case Type::DATE64:
+      case Type::TIME64:
+      case Type::TIMESTAMP:
+      case Type::DURATION:
         std::memcpy(cell, data.buffers[1]->data() + index * 8, 8);
         break;
-      case Type::STRING: case Type::BINARY:
+      case Type::STRING:
+      case Type::BINARY:
         fits = bytes(BytesAt<int32_t>(data, index));
         break;
-      case Type::LARGE_STRING: case Type::LARGE_BINARY:
+      case Type::LARGE_STRING:
+      case Type::LARGE_BINARY:
         fits = bytes(BytesAt<int64_t>(data, index));
         break;
       case Type::FIXED_SIZE_BINARY: {

@@ -1,9 +1,11 @@
 // One row by key, without building an Arrow batch for it: its values are written as 8-byte cells
-// into scratch memory that JavaScript sees through typed arrays, its strings and bytes into the slab.
-// lib/table/row-cells.ts reads them. Cell i is at 8 × i; behind all cells one null byte per column.
+// into scratch memory that JavaScript sees through typed arrays, its strings and bytes into the
+// slab. lib/table/row-cells.ts reads them. Cell i is at 8 × i; behind all cells one null byte per
+// column.
 //   bool, ints up to 32 bits, floats, dates, 32-bit times → double
 //   64-bit ints, timestamps, 64-bit times, durations      → int64
-//   utf8, binary, fixed binary, decimal (as text)         → uint32 offset in the slab, uint32 length
+//   utf8, binary, fixed binary, decimal (as text)         → uint32 offset in the slab, uint32
+//   length
 #pragma once
 
 #include <arrow/type_fwd.h>

@@ -121,30 +121,30 @@ napi_value SourceNext(napi_env env, napi_callback_info info) {
   };
   auto step = std::make_shared<Step>();
   return StartTask(
-      env,
-      {.strand = source->strand,
-       .work =
-           [source, step, timeout] {
-             MARBLE_ASSIGN_OR_RETURN(step->batch,
-                                     source->source->Next(std::chrono::milliseconds(timeout)));
-             if (step->batch.has_value() && step->batch->rows != nullptr) {
-               MARBLE_ASSIGN_OR_RETURN(auto exported, CopyBatch(*step->batch->rows, source->columns));
-               step->exported.push_back(std::move(exported));
-             }
-             return Status::OK();
-           },
-       .result = [source, step](napi_env env) -> napi_value {
-         if (!step->batch.has_value()) return Undefined(env);
-         napi_value result = MakeObject(env);
-         SetProperty(env, result, "partition", MakeNumber(env, step->batch->partition));
-         SetProperty(env, result, "nextOffset", MakeString(env, step->batch->next_offset));
-         SetProperty(env, result, "badRecords",
-                     MakeNumber(env, static_cast<double>(step->batch->bad_records)));
-         napi_value chunk = DeliverBatches(env, std::move(step->exported), source->columns);
-         if (chunk == nullptr) return nullptr;
-         SetProperty(env, result, "chunk", chunk);
-         return result;
-       }});
+      env, {.strand = source->strand,
+            .work =
+                [source, step, timeout] {
+                  MARBLE_ASSIGN_OR_RETURN(step->batch,
+                                          source->source->Next(std::chrono::milliseconds(timeout)));
+                  if (step->batch.has_value() && step->batch->rows != nullptr) {
+                    MARBLE_ASSIGN_OR_RETURN(auto exported,
+                                            CopyBatch(*step->batch->rows, source->columns));
+                    step->exported.push_back(std::move(exported));
+                  }
+                  return Status::OK();
+                },
+            .result = [source, step](napi_env env) -> napi_value {
+              if (!step->batch.has_value()) return Undefined(env);
+              napi_value result = MakeObject(env);
+              SetProperty(env, result, "partition", MakeNumber(env, step->batch->partition));
+              SetProperty(env, result, "nextOffset", MakeString(env, step->batch->next_offset));
+              SetProperty(env, result, "badRecords",
+                          MakeNumber(env, static_cast<double>(step->batch->bad_records)));
+              napi_value chunk = DeliverBatches(env, std::move(step->exported), source->columns);
+              if (chunk == nullptr) return nullptr;
+              SetProperty(env, result, "chunk", chunk);
+              return result;
+            }});
 }
 
 // function sourceFinished(source: SourceHandle): boolean
@@ -165,7 +165,8 @@ napi_value SourcePartitions(napi_env env, napi_callback_info info) {
     napi_value object = MakeObject(env);
     const stream::PartitionStatus& status = partitions[i];
     SetProperty(env, object, "partition", MakeNumber(env, status.partition));
-    SetProperty(env, object, "highWatermark", MakeNumber(env, static_cast<double>(status.high_watermark)));
+    SetProperty(env, object, "highWatermark",
+                MakeNumber(env, static_cast<double>(status.high_watermark)));
     SetProperty(env, object, "lag", MakeNumber(env, static_cast<double>(status.lag)));
     SetProperty(env, object, "finished", MakeBool(env, status.finished));
     SetProperty(env, object, "caughtUp", MakeBool(env, status.caught_up));

@@ -16,9 +16,9 @@ namespace marble::napi {
 
 namespace {
 
-constexpr double kMissing = -1;   // there is no such key
-constexpr double kNoRoom = -2;    // a fresh slab is needed
-constexpr double kTooBig = -3;    // use stateGetBuffer
+constexpr double kMissing = -1;  // there is no such key
+constexpr double kNoRoom = -2;   // a fresh slab is needed
+constexpr double kTooBig = -3;   // use stateGetBuffer
 
 StateHandle* OpenState(napi_env env, napi_value value) {
   auto* state = HandleOf<StateHandle>(env, value);
@@ -57,7 +57,8 @@ napi_value MakeBytes(napi_env env, std::string_view bytes) {
   return buffer;
 }
 
-// function stateGet(state: StateHandle, key: string | Uint8Array, offset: number, snapshot?: SnapshotHandle): number
+// function stateGet(state: StateHandle, key: string | Uint8Array, offset: number, snapshot?:
+// SnapshotHandle): number
 napi_value StateGet(napi_env env, napi_callback_info info) {
   Arguments<4> args(env, info);
   StateHandle* state = OpenState(env, args[0]);
@@ -76,7 +77,8 @@ napi_value StateGet(napi_env env, napi_callback_info info) {
   return length;
 }
 
-// function stateGetBuffer(state: StateHandle, key: string | Uint8Array, snapshot?: SnapshotHandle): ArrayBuffer | undefined
+// function stateGetBuffer(state: StateHandle, key: string | Uint8Array, snapshot?: SnapshotHandle):
+// ArrayBuffer | undefined
 napi_value StateGetBuffer(napi_env env, napi_callback_info info) {
   Arguments<3> args(env, info);
   StateHandle* state = OpenState(env, args[0]);
@@ -85,7 +87,8 @@ napi_value StateGetBuffer(napi_env env, napi_callback_info info) {
   return found.has_value() ? MakeBytes(env, found->bytes) : nullptr;
 }
 
-// function stateGetString(state: StateHandle, key: string | Uint8Array, snapshot?: SnapshotHandle): string | undefined
+// function stateGetString(state: StateHandle, key: string | Uint8Array, snapshot?: SnapshotHandle):
+// string | undefined
 napi_value StateGetString(napi_env env, napi_callback_info info) {
   Arguments<3> args(env, info);
   StateHandle* state = OpenState(env, args[0]);
@@ -103,7 +106,8 @@ napi_value StateExists(napi_env env, napi_callback_info info) {
   return MakeBool(env, found.has_value());
 }
 
-// function stateGetAsync(state: StateHandle, key: string | Uint8Array, snapshot?: SnapshotHandle): Promise<ArrayBuffer | undefined>
+// function stateGetAsync(state: StateHandle, key: string | Uint8Array, snapshot?: SnapshotHandle):
+// Promise<ArrayBuffer | undefined>
 napi_value StateGetAsync(napi_env env, napi_callback_info info) {
   Arguments<3> args(env, info);
   auto state = SharedHandleOf<StateHandle>(env, args[0]);
@@ -114,26 +118,27 @@ napi_value StateGetAsync(napi_env env, napi_callback_info info) {
     return nullptr;
   }
   auto found = std::make_shared<Found>();
-  return StartTask(
-      env,
-      {.strand = nullptr,
-       .work =
-           [state, key = std::string(bytes.view()), options, found] {
-             MARBLE_RETURN_NOT_OK(state->database->CheckOpen());
-             MARBLE_ASSIGN_OR_RETURN(*found, state->database->db()->Get(state->table, key, options));
-             // Touch every page here, not on the event loop.
-             if (found->has_value()) {
-               auto copy = std::make_shared<std::string>((*found)->bytes);
-               *found = lsm::PinnedValue{*copy, copy};
-             }
-             return Status::OK();
-           },
-       .result = [found](napi_env env) -> napi_value {
-         return found->has_value() ? MakeBytes(env, (*found)->bytes) : Undefined(env);
-       }});
+  return StartTask(env, {.strand = nullptr,
+                         .work =
+                             [state, key = std::string(bytes.view()), options, found] {
+                               MARBLE_RETURN_NOT_OK(state->database->CheckOpen());
+                               MARBLE_ASSIGN_OR_RETURN(
+                                   *found, state->database->db()->Get(state->table, key, options));
+                               // Touch every page here, not on the event loop.
+                               if (found->has_value()) {
+                                 auto copy = std::make_shared<std::string>((*found)->bytes);
+                                 *found = lsm::PinnedValue{*copy, copy};
+                               }
+                               return Status::OK();
+                             },
+                         .result = [found](napi_env env) -> napi_value {
+                           return found->has_value() ? MakeBytes(env, (*found)->bytes)
+                                                     : Undefined(env);
+                         }});
 }
 
-// function stateMultiGet(state: StateHandle, keys: (string | Uint8Array)[], snapshot?: SnapshotHandle): { bytes: ArrayBuffer, ends: Float64Array }
+// function stateMultiGet(state: StateHandle, keys: (string | Uint8Array)[], snapshot?:
+// SnapshotHandle): { bytes: ArrayBuffer, ends: Float64Array }
 napi_value StateMultiGet(napi_env env, napi_callback_info info) {
   Arguments<3> args(env, info);
   StateHandle* state = OpenState(env, args[0]);
@@ -244,7 +249,8 @@ napi_value StateDelete(napi_env env, napi_callback_info info) {
   return Commit(env, state->database.get(), std::move(batch));
 }
 
-// function stateDeleteRange(state: StateHandle, from: string | Uint8Array, to: string | Uint8Array): void
+// function stateDeleteRange(state: StateHandle, from: string | Uint8Array, to: string |
+// Uint8Array): void
 napi_value StateDeleteRange(napi_env env, napi_callback_info info) {
   Arguments<3> args(env, info);
   StateHandle* state = OpenState(env, args[0]);

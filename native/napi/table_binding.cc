@@ -70,10 +70,14 @@ Result<std::shared_ptr<arrow::Scalar>> ReadScalar(napi_env env, napi_value value
       }
       auto buffer = arrow::Buffer::FromString(std::string(bytes.view()));
       switch (type->id()) {
-        case Type::STRING: return std::make_shared<arrow::StringScalar>(buffer);
-        case Type::LARGE_STRING: return std::make_shared<arrow::LargeStringScalar>(buffer);
-        case Type::BINARY: return std::make_shared<arrow::BinaryScalar>(buffer);
-        default: return std::make_shared<arrow::LargeBinaryScalar>(buffer);
+        case Type::STRING:
+          return std::make_shared<arrow::StringScalar>(buffer);
+        case Type::LARGE_STRING:
+          return std::make_shared<arrow::LargeStringScalar>(buffer);
+        case Type::BINARY:
+          return std::make_shared<arrow::BinaryScalar>(buffer);
+        default:
+          return std::make_shared<arrow::LargeBinaryScalar>(buffer);
       }
     }
     case Type::DECIMAL128: {
@@ -127,7 +131,8 @@ Result<std::shared_ptr<arrow::Scalar>> ReadScalar(napi_env env, napi_value value
   auto in_range = [number](int64_t low, int64_t high) { return number >= low && number <= high; };
   const char* range = "an integer within its range";
   switch (type->id()) {
-    case Type::INT64: return std::make_shared<arrow::Int64Scalar>(number);
+    case Type::INT64:
+      return std::make_shared<arrow::Int64Scalar>(number);
     case Type::INT32:
       if (!in_range(INT32_MIN, INT32_MAX)) return wrong(range);
       return std::make_shared<arrow::Int32Scalar>(static_cast<int32_t>(number));
@@ -149,13 +154,17 @@ Result<std::shared_ptr<arrow::Scalar>> ReadScalar(napi_env env, napi_value value
     case Type::DATE32:
       if (!in_range(INT32_MIN, INT32_MAX)) return wrong(range);
       return std::make_shared<arrow::Date32Scalar>(static_cast<int32_t>(number));
-    case Type::DATE64: return std::make_shared<arrow::Date64Scalar>(number);
-    case Type::TIMESTAMP: return std::make_shared<arrow::TimestampScalar>(number, type);
+    case Type::DATE64:
+      return std::make_shared<arrow::Date64Scalar>(number);
+    case Type::TIMESTAMP:
+      return std::make_shared<arrow::TimestampScalar>(number, type);
     case Type::TIME32:
       if (!in_range(INT32_MIN, INT32_MAX)) return wrong(range);
       return std::make_shared<arrow::Time32Scalar>(static_cast<int32_t>(number), type);
-    case Type::TIME64: return std::make_shared<arrow::Time64Scalar>(number, type);
-    case Type::DURATION: return std::make_shared<arrow::DurationScalar>(number, type);
+    case Type::TIME64:
+      return std::make_shared<arrow::Time64Scalar>(number, type);
+    case Type::DURATION:
+      return std::make_shared<arrow::DurationScalar>(number, type);
     default:
       return MakeError(ErrorCode::kNotSupported,
                        "columns of type " + type->ToString() + " cannot be keys");
@@ -197,7 +206,8 @@ std::vector<int> AllColumns(const arrow::Schema& schema) {
   return columns;
 }
 
-// function tableGetCells(table: TableHandle, key: unknown[], slabOffset: number, snapshot?: SnapshotHandle): number
+// function tableGetCells(table: TableHandle, key: unknown[], slabOffset: number, snapshot?:
+// SnapshotHandle): number
 napi_value TableGetCells(napi_env env, napi_callback_info info) {
   Arguments<4> args(env, info);
   TableBinding* table = OpenTable(env, args[0]);
@@ -212,9 +222,9 @@ napi_value TableGetCells(napi_env env, napi_callback_info info) {
   if (static_cast<size_t>(columns) * 9 > environment->cells_size()) {
     return MakeNumber(env, static_cast<double>(kCellsNoRoom));
   }
-  return MakeNumber(env, static_cast<double>(WriteRowCells(
-                             *row->batch, row->row, columns, environment->cells(),
-                             environment->slab(), offset, environment->slab_size())));
+  return MakeNumber(env, static_cast<double>(
+                             WriteRowCells(*row->batch, row->row, columns, environment->cells(),
+                                           environment->slab(), offset, environment->slab_size())));
 }
 
 napi_value DeliverRow(napi_env env, const TableBinding& table, const lsm::RowRef& row) {
@@ -229,7 +239,8 @@ napi_value DeliverRow(napi_env env, const TableBinding& table, const lsm::RowRef
   return DeliverBatches(env, std::move(batches), columns);
 }
 
-// function tableGetBatch(table: TableHandle, key: unknown[], snapshot?: SnapshotHandle): BatchChunk | undefined
+// function tableGetBatch(table: TableHandle, key: unknown[], snapshot?: SnapshotHandle): BatchChunk
+// | undefined
 napi_value TableGetBatch(napi_env env, napi_callback_info info) {
   Arguments<3> args(env, info);
   TableBinding* table = OpenTable(env, args[0]);
@@ -238,7 +249,8 @@ napi_value TableGetBatch(napi_env env, napi_callback_info info) {
   return row.has_value() ? DeliverRow(env, *table, *row) : nullptr;
 }
 
-// function tableGetAsync(table: TableHandle, key: unknown[], snapshot?: SnapshotHandle): Promise<BatchChunk | undefined>
+// function tableGetAsync(table: TableHandle, key: unknown[], snapshot?: SnapshotHandle):
+// Promise<BatchChunk | undefined>
 napi_value TableGetAsync(napi_env env, napi_callback_info info) {
   Arguments<3> args(env, info);
   auto table = SharedHandleOf<TableBinding>(env, args[0]);
@@ -263,10 +275,11 @@ napi_value TableGetAsync(napi_env env, napi_callback_info info) {
                   copied->push_back(std::move(batch));
                   return Status::OK();
                 },
-            .result = [copied, columns](napi_env env) {
-              return copied->empty() ? Undefined(env)
-                                     : DeliverBatches(env, std::move(*copied), columns);
-            }});
+            .result =
+                [copied, columns](napi_env env) {
+                  return copied->empty() ? Undefined(env)
+                                         : DeliverBatches(env, std::move(*copied), columns);
+                }});
 }
 
 // function tableHasCells(table: TableHandle): boolean
@@ -327,7 +340,8 @@ Result<arrow::RecordBatchVector> ReadIpc(const std::shared_ptr<arrow::Buffer>& b
   auto input = std::make_shared<arrow::io::BufferReader>(bytes);
   arrow::RecordBatchVector batches;
   auto wrong = [](const Status& status) {
-    return MakeError(ErrorCode::kSchema, "the bytes are no Arrow IPC file or stream: " + MessageOf(status));
+    return MakeError(ErrorCode::kSchema,
+                     "the bytes are no Arrow IPC file or stream: " + MessageOf(status));
   };
   constexpr std::string_view kMagic = "ARROW1";
   if (std::string_view(*bytes).starts_with(kMagic)) {
@@ -360,10 +374,9 @@ napi_value TableInsertIpc(napi_env env, napi_callback_info info) {
   auto copy = arrow::AllocateBuffer(static_cast<int64_t>(bytes.view().size()));
   if (!copy.ok()) return RejectedPromise(env, copy.status());
   std::memcpy((*copy)->mutable_data(), bytes.view().data(), bytes.view().size());
-  return StartInsert(env, std::move(table),
-                     [buffer = std::shared_ptr<arrow::Buffer>(std::move(*copy))] {
-                       return ReadIpc(buffer);
-                     });
+  return StartInsert(
+      env, std::move(table),
+      [buffer = std::shared_ptr<arrow::Buffer>(std::move(*copy))] { return ReadIpc(buffer); });
 }
 
 // function tableDelete(table: TableHandle, key: unknown[]): void
@@ -391,21 +404,22 @@ bool ReadKey(napi_env env, napi_value array, const lsm::TableHandle& table, bool
   }
   Status status;
   if (descriptor.key_columns.empty()) {
-    status = MakeError(ErrorCode::kNotSupported,
-                       "table '" + descriptor.name + "' has no primary key: its rows have no key to be found by");
+    status = MakeError(
+        ErrorCode::kNotSupported,
+        "table '" + descriptor.name + "' has no primary key: its rows have no key to be found by");
   } else if (count > descriptor.key_columns.size() ||
              (!allow_prefix && count < descriptor.key_columns.size())) {
     status = MakeError(ErrorCode::kSchema, "the key of table '" + descriptor.name + "' has " +
                                                std::to_string(descriptor.key_columns.size()) +
-                                               " columns, " + std::to_string(count) + " values were given");
+                                               " columns, " + std::to_string(count) +
+                                               " values were given");
   } else {
     std::vector<std::shared_ptr<arrow::Scalar>> values;
     values.reserve(count);
     for (uint32_t i = 0; i < count && status.ok(); ++i) {
       napi_value element = nullptr;
       napi_get_element(env, array, i, &element);
-      auto scalar =
-          ReadScalar(env, element, *descriptor.schema->field(descriptor.key_columns[i]));
+      auto scalar = ReadScalar(env, element, *descriptor.schema->field(descriptor.key_columns[i]));
       status = scalar.status();
       if (scalar.ok()) values.push_back(std::move(*scalar));
     }

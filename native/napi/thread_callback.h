@@ -1,8 +1,8 @@
 // A JavaScript function that native threads may call. It does not keep the process alive.
 //
-// Rules: the reference to the function is made and deleted on the JS thread, wherever Close is called
-// from; a call after Close, or after the end of the environment, does nothing; arguments are made on
-// the JS thread.
+// Rules: the reference to the function is made and deleted on the JS thread, wherever Close is
+// called from; a call after Close, or after the end of the environment, does nothing; arguments are
+// made on the JS thread.
 #pragma once
 
 #include <node_api.h>

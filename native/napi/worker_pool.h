@@ -33,8 +33,8 @@ class WorkerPool {
   bool stopped_ = false;
 };
 
-/// Runs what is posted to it one after the other, in order, on a pool: writes to one database, steps
-/// of one iterator. Thread-safe. Kept alive by the work in it.
+/// Runs what is posted to it one after the other, in order, on a pool: writes to one database,
+/// steps of one iterator. Thread-safe. Kept alive by the work in it.
 class Strand : public std::enable_shared_from_this<Strand> {
  public:
   bool Post(WorkerPool* pool, std::function<void()> work);

@@ -51,7 +51,8 @@ napi_value BatchNew(napi_env env, napi_callback_info info) {
   return WrapHandle(env, std::make_shared<WriteBatchHandle>(std::move(database)));
 }
 
-// function batchPut(batch: WriteBatchHandle, state: StateHandle, key: string | Uint8Array, value: string | Uint8Array): void
+// function batchPut(batch: WriteBatchHandle, state: StateHandle, key: string | Uint8Array, value:
+// string | Uint8Array): void
 napi_value BatchPut(napi_env env, napi_callback_info info) {
   Arguments<4> args(env, info);
   auto* batch = OpenBatch(env, args[0]);
@@ -78,7 +79,8 @@ napi_value BatchDelete(napi_env env, napi_callback_info info) {
   return Done(env, batch->batch.Delete(state->table, key.view()));
 }
 
-// function batchDeleteRange(batch: WriteBatchHandle, state: StateHandle, from: string | Uint8Array, to: string | Uint8Array): void
+// function batchDeleteRange(batch: WriteBatchHandle, state: StateHandle, from: string | Uint8Array,
+// to: string | Uint8Array): void
 napi_value BatchDeleteRange(napi_env env, napi_callback_info info) {
   Arguments<4> args(env, info);
   auto* batch = OpenBatch(env, args[0]);
@@ -130,13 +132,14 @@ napi_value BatchCommit(napi_env env, napi_callback_info info) {
   lsm::WriteOptions options = ReadWriteOptions(env, args[1]);
   auto taken = std::make_shared<lsm::WriteBatch>(std::move(batch->batch));
   batch->batch = lsm::WriteBatch();
-  return StartTask(env, {.strand = batch->database->writes(),
-                         .work =
-                             [batch, taken, options] {
-                               if (taken->empty()) return Status::OK();
-                               return batch->database->db()->Write(std::move(*taken), options).status();
-                             },
-                         .result = nullptr});
+  return StartTask(env,
+                   {.strand = batch->database->writes(),
+                    .work =
+                        [batch, taken, options] {
+                          if (taken->empty()) return Status::OK();
+                          return batch->database->db()->Write(std::move(*taken), options).status();
+                        },
+                    .result = nullptr});
 }
 
 // function batchCommitSync(batch: WriteBatchHandle, power: boolean): void
@@ -146,7 +149,8 @@ napi_value BatchCommitSync(napi_env env, napi_callback_info info) {
   if (batch == nullptr || batch->batch.empty()) return nullptr;
   lsm::WriteBatch taken = std::move(batch->batch);
   batch->batch = lsm::WriteBatch();
-  return Done(env, batch->database->db()->Write(std::move(taken), ReadWriteOptions(env, args[1])).status());
+  return Done(
+      env, batch->database->db()->Write(std::move(taken), ReadWriteOptions(env, args[1])).status());
 }
 
 // function batchLength(batch: WriteBatchHandle): number

@@ -127,11 +127,21 @@ Result<std::shared_ptr<arrow::Array>> GroupColumn::Gather(
     MARBLE_ASSIGN_OR_RETURN(data, arrow::AllocateBuffer(rows * width_));
     auto* out = data->mutable_data();
     switch (width_) {
-      case 1: GatherFixed<1>(fixed_.data(), groups, out); break;
-      case 2: GatherFixed<2>(fixed_.data(), groups, out); break;
-      case 4: GatherFixed<4>(fixed_.data(), groups, out); break;
-      case 8: GatherFixed<8>(fixed_.data(), groups, out); break;
-      case 16: GatherFixed<16>(fixed_.data(), groups, out); break;
+      case 1:
+        GatherFixed<1>(fixed_.data(), groups, out);
+        break;
+      case 2:
+        GatherFixed<2>(fixed_.data(), groups, out);
+        break;
+      case 4:
+        GatherFixed<4>(fixed_.data(), groups, out);
+        break;
+      case 8:
+        GatherFixed<8>(fixed_.data(), groups, out);
+        break;
+      case 16:
+        GatherFixed<16>(fixed_.data(), groups, out);
+        break;
       default:
         for (size_t i = 0; i < groups.size(); ++i) {
           std::memcpy(out + i * width_, fixed_.data() + size_t{groups[i]} * width_,
@@ -139,8 +149,8 @@ Result<std::shared_ptr<arrow::Array>> GroupColumn::Gather(
         }
     }
   }
-  return arrow::MakeArray(arrow::ArrayData::Make(field_->type(), rows,
-                                                 {std::move(validity), std::move(data)}, nulls));
+  return arrow::MakeArray(
+      arrow::ArrayData::Make(field_->type(), rows, {std::move(validity), std::move(data)}, nulls));
 }
 
 size_t GroupColumn::memory_bytes() const {

@@ -38,8 +38,8 @@ Result<std::unique_ptr<KeyedTable>> KeyedTable::Make(KeyedTableOptions options) 
   std::vector<int> key_indices;
   for (size_t i = 0; i < given.keys.size(); ++i) {
     const auto& key = given.keys[i];
-    key_fields.push_back(arrow::field("k" + std::to_string(i) + "_" + key->name(), key->type(),
-                                      key->nullable()));
+    key_fields.push_back(
+        arrow::field("k" + std::to_string(i) + "_" + key->name(), key->type(), key->nullable()));
     key_indices.push_back(static_cast<int>(i));
     state_fields.push_back(key_fields.back());
     MARBLE_ASSIGN_OR_RETURN(auto column, GroupColumn::Make(key_fields.back()));
@@ -120,8 +120,8 @@ void KeyedTable::Rehash(size_t slots) {
 }
 
 GroupId KeyedTable::FindOrInsert(uint64_t key_hash, int64_t window_end, std::string_view key,
-                                 const arrow::RecordBatch& rows, int64_t row,
-                                 int first_key_column, bool* inserted) {
+                                 const arrow::RecordBatch& rows, int64_t row, int first_key_column,
+                                 bool* inserted) {
   const uint64_t hash = SlotHash(key_hash, window_end);
   const auto tag = static_cast<uint32_t>(hash >> 32);
   const size_t mask = slots_.size() - 1;
@@ -129,8 +129,8 @@ GroupId KeyedTable::FindOrInsert(uint64_t key_hash, int64_t window_end, std::str
   for (; slots_[at].group != kNoGroup; at = (at + 1) & mask) {
     if (slots_[at].tag != tag || slots_[at].group == kErased) continue;
     const Meta& meta = metas_[slots_[at].group];
-    if (meta.key_hash == key_hash && meta.window_end == window_end &&
-        meta.key_size == key.size() && std::memcmp(meta.key, key.data(), key.size()) == 0) {
+    if (meta.key_hash == key_hash && meta.window_end == window_end && meta.key_size == key.size() &&
+        std::memcmp(meta.key, key.data(), key.size()) == 0) {
       *inserted = false;
       return slots_[at].group;
     }
@@ -149,8 +149,13 @@ GroupId KeyedTable::FindOrInsert(uint64_t key_hash, int64_t window_end, std::str
       capacity_ = grown;
     }
   }
-  metas_[group] = Meta{key_hash, window_end, Store(key), static_cast<uint32_t>(key.size()),
-                       KeyGroupOf(key_hash, options_.max_parallelism), false, false};
+  metas_[group] = Meta{key_hash,
+                       window_end,
+                       Store(key),
+                       static_cast<uint32_t>(key.size()),
+                       KeyGroupOf(key_hash, options_.max_parallelism),
+                       false,
+                       false};
   for (size_t i = 0; i < keys_.size(); ++i) {
     keys_[i].Set(group, *rows.column(first_key_column + static_cast<int>(i)), row);
   }
@@ -186,8 +191,8 @@ Status KeyedTable::Lookup(const arrow::RecordBatch& keys, const int64_t* window_
     }
     bool inserted;
     const GroupId group = FindOrInsert(
-        hashes_[i], window(i), {encoded_.data() + offsets_[i], offsets_[i + 1] - offsets_[i]},
-        keys, static_cast<int64_t>(i), 0, &inserted);
+        hashes_[i], window(i), {encoded_.data() + offsets_[i], offsets_[i + 1] - offsets_[i]}, keys,
+        static_cast<int64_t>(i), 0, &inserted);
     if (inserted) created->push_back(group);
     (*groups)[i] = group;
     Meta& meta = metas_[group];
@@ -320,9 +325,8 @@ void KeyedTable::DiscardChanges() {
 
 Status KeyedTable::Restore(const arrow::RecordBatch& rows, std::vector<GroupId>* created) {
   if (!rows.schema()->Equals(*state_schema_, /*check_metadata=*/false)) {
-    return MakeError(ErrorCode::kCorruption, "State has the columns " +
-                                                 rows.schema()->ToString() + ", not " +
-                                                 state_schema_->ToString());
+    return MakeError(ErrorCode::kCorruption, "State has the columns " + rows.schema()->ToString() +
+                                                 ", not " + state_schema_->ToString());
   }
   const int first_key = options_.windowed ? 2 : 1;
   const int num_keys = static_cast<int>(keys_.size());

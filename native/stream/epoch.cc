@@ -4,15 +4,13 @@
 
 namespace marble::stream {
 
-void EpochWrites::Delete(const lsm::TableHandle& table,
-                         std::shared_ptr<arrow::RecordBatch> keys) {
+void EpochWrites::Delete(const lsm::TableHandle& table, std::shared_ptr<arrow::RecordBatch> keys) {
   if (keys->num_rows() == 0) return;
   rows_ += keys->num_rows();
   writes_.push_back({Write::Kind::kDelete, table, std::move(keys), "", ""});
 }
 
-void EpochWrites::Insert(const lsm::TableHandle& table,
-                         std::shared_ptr<arrow::RecordBatch> rows) {
+void EpochWrites::Insert(const lsm::TableHandle& table, std::shared_ptr<arrow::RecordBatch> rows) {
   if (rows->num_rows() == 0) return;
   rows_ += rows->num_rows();
   writes_.push_back({Write::Kind::kInsert, table, std::move(rows), "", ""});
@@ -20,8 +18,7 @@ void EpochWrites::Insert(const lsm::TableHandle& table,
 
 void EpochWrites::DeleteRange(const lsm::TableHandle& table, std::string from, std::string to) {
   ++rows_;
-  writes_.push_back(
-      {Write::Kind::kDeleteRange, table, nullptr, std::move(from), std::move(to)});
+  writes_.push_back({Write::Kind::kDeleteRange, table, nullptr, std::move(from), std::move(to)});
 }
 
 Result<lsm::WriteBatch> EpochWrites::Build() const {

@@ -20,18 +20,21 @@ class SourceOutput : public Operator {
 
 Result<std::unique_ptr<Operator>> MakeOperator(const Plan& plan, const PlanNode& node,
                                                const GraphOptions& options) {
-  const PlanNode* input =
-      node.input < 0 ? nullptr : &plan.nodes[static_cast<size_t>(node.input)];
+  const PlanNode* input = node.input < 0 ? nullptr : &plan.nodes[static_cast<size_t>(node.input)];
   switch (node.type) {
-    case NodeType::kSource: return std::make_unique<SourceOutput>();
-    case NodeType::kWatermark: return WatermarkOperator::Make(node, options.clock);
-    case NodeType::kCalc: return CalcOperator::Make(node, options.clock);
+    case NodeType::kSource:
+      return std::make_unique<SourceOutput>();
+    case NodeType::kWatermark:
+      return WatermarkOperator::Make(node, options.clock);
+    case NodeType::kCalc:
+      return CalcOperator::Make(node, options.clock);
     case NodeType::kWindowAggregate:
       return WindowAggregate::Make(node, *input->schema, options.max_parallelism, options.clock);
     case NodeType::kGroupAggregate:
       return GroupAggregate::Make(node, *input->schema, plan.collects() && plan.bounded(),
                                   options.max_parallelism, options.clock);
-    case NodeType::kSink: break;
+    case NodeType::kSink:
+      break;
   }
   if (node.connector == "collect") return std::make_unique<CollectSink>(node, options.results);
   MARBLE_ASSIGN_OR_RETURN(auto table, options.find_table(node.table));
@@ -64,8 +67,7 @@ Result<std::unique_ptr<Graph>> Graph::Make(const Plan& plan, const GraphOptions&
     auto& source = graph->sources_[static_cast<size_t>(source_of[i])];
     if (source.watermark != nullptr) {
       return MakeError(ErrorCode::kNotSupported, "Operator '" + node.id + "': source '" +
-                                                     source.node->id +
-                                                     "' already has a watermark");
+                                                     source.node->id + "' already has a watermark");
     }
     source.watermark = static_cast<WatermarkOperator*>(op);
   }

@@ -26,10 +26,10 @@ enum class JobStatus { kStarting, kRunning, kPaused, kRestarting, kFinished, kFa
 std::string_view JobStatusName(JobStatus status);  // "running" …
 
 struct SourceMetrics {
-  std::string name;              // table
+  std::string name;  // table
   int32_t partition = 0;
-  std::string offset;            // of the last committed epoch
-  int64_t lag = -1;              // -1: unknown
+  std::string offset;  // of the last committed epoch
+  int64_t lag = -1;    // -1: unknown
   std::optional<int64_t> watermark_ms;
   bool idle = false;
 };
@@ -46,21 +46,30 @@ struct OperatorMetrics {
 struct JobMetrics {
   uint64_t records_in = 0;
   uint64_t records_out = 0;
-  double records_per_second = 0;   // over the last seconds
+  double records_per_second = 0;  // over the last seconds
   uint64_t late_records = 0;
   uint64_t bad_records = 0;
   std::optional<int64_t> watermark_ms;
-  uint64_t epoch = 0;              // last committed
-  uint64_t resumed_from_epoch = 0; // 0: fresh
-  int64_t last_checkpoint_ms = -1; // wall clock of the last power-durable epoch
+  uint64_t epoch = 0;               // last committed
+  uint64_t resumed_from_epoch = 0;  // 0: fresh
+  int64_t last_checkpoint_ms = -1;  // wall clock of the last power-durable epoch
   uint64_t commits = 0;
-  int64_t commit_micros = 0;       // in all
+  int64_t commit_micros = 0;  // in all
   uint64_t state_rows_committed = 0;
   std::vector<SourceMetrics> sources;
   std::vector<OperatorMetrics> operators;
 };
 struct JobEvent {
-  enum class Kind { kEpoch, kCheckpoint, kLate, kBadRecord, kStalled, kFailed, kFinished, kStatus } kind;
+  enum class Kind {
+    kEpoch,
+    kCheckpoint,
+    kLate,
+    kBadRecord,
+    kStalled,
+    kFailed,
+    kFinished,
+    kStatus
+  } kind;
   uint64_t epoch = 0;
   std::string message;
 };

@@ -49,13 +49,20 @@ std::optional<int64_t> KnownWatermark(int64_t watermark) {
 
 std::string_view JobStatusName(JobStatus status) {
   switch (status) {
-    case JobStatus::kStarting: return "starting";
-    case JobStatus::kRunning: return "running";
-    case JobStatus::kPaused: return "paused";
-    case JobStatus::kRestarting: return "restarting";
-    case JobStatus::kFinished: return "finished";
-    case JobStatus::kFailed: return "failed";
-    case JobStatus::kCancelled: return "cancelled";
+    case JobStatus::kStarting:
+      return "starting";
+    case JobStatus::kRunning:
+      return "running";
+    case JobStatus::kPaused:
+      return "paused";
+    case JobStatus::kRestarting:
+      return "restarting";
+    case JobStatus::kFinished:
+      return "finished";
+    case JobStatus::kFailed:
+      return "failed";
+    case JobStatus::kCancelled:
+      return "cancelled";
   }
   return "";
 }
@@ -267,8 +274,8 @@ Status JobDriver::OpenSources() {
   for (auto& run : sources_) {
     Status status = run.source->Open(run.offsets);
     if (!status.ok()) {
-      return MakeError(CodeOf(status), "Source '" + run.entry->node->source.table +
-                                           "': " + MessageOf(status));
+      return MakeError(CodeOf(status),
+                       "Source '" + run.entry->node->source.table + "': " + MessageOf(status));
     }
   }
   last_partitions_ms_ = NowMs() - kPartitionsIntervalMs;
@@ -282,8 +289,7 @@ Result<bool> JobDriver::Poll() {
   for (size_t i = 0; i < count; ++i) {
     auto& run = sources_[(next_source_ + i) % count];
     if (run.finished) continue;
-    MARBLE_ASSIGN_OR_RETURN(bool got,
-                            PollSource(&run, milliseconds(count == 1 ? kPollWaitMs : 0)));
+    MARBLE_ASSIGN_OR_RETURN(bool got, PollSource(&run, milliseconds(count == 1 ? kPollWaitMs : 0)));
     any = any || got;
   }
   if (any || count == 1) return any;
@@ -439,8 +445,8 @@ Status JobDriver::WriteEpoch(const EpochWrites& writes, lsm::Durability durabili
     if (CodeOf(written.status()) != ErrorCode::kBusy) return written.status();
     if (!reported && NowMs() - start >= kStalledMs) {
       reported = true;
-      Notify(JobEvent::Kind::kStalled, "The store does not keep up: " +
-                                           MessageOf(written.status()));
+      Notify(JobEvent::Kind::kStalled,
+             "The store does not keep up: " + MessageOf(written.status()));
     }
     // A cancelled job gives the epoch up; a stopped one still wants it stored.
     if (request() == Request::kCancel) {
@@ -507,9 +513,8 @@ void JobDriver::Publish(bool force) {
   metrics.bad_records = bad_records_;
   const int64_t span = now - rate_.front().first;
   if (span > 0) {
-    metrics.records_per_second =
-        static_cast<double>(records_in_ - rate_.front().second) * 1000.0 /
-        static_cast<double>(span);
+    metrics.records_per_second = static_cast<double>(records_in_ - rate_.front().second) * 1000.0 /
+                                 static_cast<double>(span);
   }
   metrics.epoch = epoch_;
   metrics.resumed_from_epoch = resumed_from_;

@@ -55,9 +55,9 @@ class JobManagerImpl : public JobManager {
     if (closed_) return MakeError(ErrorCode::kClosed, "The job manager is closed");
     for (const auto& job : jobs_) {
       if (!plan.collects() && job->stored() && !job->ended() && job->name() == plan.job_name) {
-        return MakeError(ErrorCode::kInvalidArgument,
-                         "Job '" + plan.job_name + "' is already running; stop it first, or "
-                         "SET 'pipeline.name' to start another");
+        return MakeError(ErrorCode::kInvalidArgument, "Job '" + plan.job_name +
+                                                          "' is already running; stop it first, or "
+                                                          "SET 'pipeline.name' to start another");
       }
     }
     return "job-" + std::to_string(++last_id_);
@@ -74,8 +74,8 @@ class JobManagerImpl : public JobManager {
 
   Result<std::shared_ptr<JobDriver>> StartQuery(const std::string& id, Plan plan,
                                                 const StartOptions& options) {
-    MARBLE_ASSIGN_OR_RETURN(
-        auto job, JobDriver::Make(id, std::move(plan), store_, OptionsFor(options), {}));
+    MARBLE_ASSIGN_OR_RETURN(auto job,
+                            JobDriver::Make(id, std::move(plan), store_, OptionsFor(options), {}));
     job->StartThread();
     return job;
   }
@@ -90,8 +90,8 @@ class JobManagerImpl : public JobManager {
         before = std::move(*read);
       } else if (!options.fresh) {
         return MakeError(ErrorCode::kIncompatibleState,
-                         "Job '" + plan.job_name + "': its stored plan cannot be read: " +
-                             MessageOf(read.status()) +
+                         "Job '" + plan.job_name +
+                             "': its stored plan cannot be read: " + MessageOf(read.status()) +
                              "; SET 'execution.restart' = 'fresh' drops its state and rows");
       }
     }

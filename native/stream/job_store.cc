@@ -9,14 +9,11 @@ namespace marble::stream {
 namespace {
 
 std::shared_ptr<arrow::Schema> JobsSchema() {
-  return arrow::schema({arrow::field("name", arrow::utf8(), false),
-                        arrow::field("plan", arrow::utf8(), false),
-                        arrow::field("status", arrow::utf8(), false),
-                        arrow::field("epoch", arrow::int64(), false),
-                        arrow::field("updated", arrow::timestamp(arrow::TimeUnit::MILLI, "UTC"),
-                                     false),
-                        arrow::field("error", arrow::utf8()),
-                        arrow::field("watermarks", arrow::utf8(), false)});
+  return arrow::schema(
+      {arrow::field("name", arrow::utf8(), false), arrow::field("plan", arrow::utf8(), false),
+       arrow::field("status", arrow::utf8(), false), arrow::field("epoch", arrow::int64(), false),
+       arrow::field("updated", arrow::timestamp(arrow::TimeUnit::MILLI, "UTC"), false),
+       arrow::field("error", arrow::utf8()), arrow::field("watermarks", arrow::utf8(), false)});
 }
 
 std::shared_ptr<arrow::Schema> OffsetsSchema() {
@@ -125,8 +122,8 @@ Status JobStore::PutJob(const JobRow& row, EpochWrites* writes) const {
     MARBLE_ASSIGN_OR_RETURN(columns[5], arrow::MakeArrayOfNull(arrow::utf8(), 1));
   }
   MARBLE_ASSIGN_OR_RETURN(columns[6], Column(&watermarks, row.watermarks));
-  writes->Insert(jobs_, arrow::RecordBatch::Make(lsm::DescriptorOf(jobs_).schema, 1,
-                                                 std::move(columns)));
+  writes->Insert(jobs_,
+                 arrow::RecordBatch::Make(lsm::DescriptorOf(jobs_).schema, 1, std::move(columns)));
   return Status::OK();
 }
 
@@ -152,9 +149,9 @@ Status JobStore::PutOffsets(const std::string& job, const std::vector<OffsetRow>
   MARBLE_RETURN_NOT_OK(offsets.Finish(&columns[3]));
   MARBLE_RETURN_NOT_OK(watermarks.Finish(&columns[4]));
   MARBLE_RETURN_NOT_OK(epochs.Finish(&columns[5]));
-  writes->Insert(offsets_, arrow::RecordBatch::Make(lsm::DescriptorOf(offsets_).schema,
-                                                    static_cast<int64_t>(rows.size()),
-                                                    std::move(columns)));
+  writes->Insert(offsets_,
+                 arrow::RecordBatch::Make(lsm::DescriptorOf(offsets_).schema,
+                                          static_cast<int64_t>(rows.size()), std::move(columns)));
   return Status::OK();
 }
 

@@ -8,12 +8,18 @@ namespace marble::stream {
 
 std::string_view NodeTypeName(NodeType type) {
   switch (type) {
-    case NodeType::kSource: return "source";
-    case NodeType::kWatermark: return "watermark";
-    case NodeType::kCalc: return "calc";
-    case NodeType::kWindowAggregate: return "windowAggregate";
-    case NodeType::kGroupAggregate: return "groupAggregate";
-    case NodeType::kSink: return "sink";
+    case NodeType::kSource:
+      return "source";
+    case NodeType::kWatermark:
+      return "watermark";
+    case NodeType::kCalc:
+      return "calc";
+    case NodeType::kWindowAggregate:
+      return "windowAggregate";
+    case NodeType::kGroupAggregate:
+      return "groupAggregate";
+    case NodeType::kSink:
+      return "sink";
   }
   return "";
 }
@@ -100,32 +106,31 @@ Status CheckCompatible(const Plan& before, const Plan& after) {
     if (old_parts.empty()) continue;
     const PlanNode* now = Find(after, node.id);
     if (now == nullptr || now->type != node.type) {
-      return MakeError(ErrorCode::kIncompatibleState,
-                       job + "operator '" + node.id +
-                           "' has state, but the plan no longer has it" + kRemedy);
+      return MakeError(
+          ErrorCode::kIncompatibleState,
+          job + "operator '" + node.id + "' has state, but the plan no longer has it" + kRemedy);
     }
     const auto new_parts = Fingerprint(after, *now);
     for (size_t i = 0; i < old_parts.size(); ++i) {
       if (old_parts[i] == new_parts[i]) continue;
       return MakeError(ErrorCode::kIncompatibleState,
                        job + "operator '" + node.id + "': " + old_parts[i].first + " were " +
-                           old_parts[i].second + ", the plan has " + new_parts[i].second +
-                           kRemedy);
+                           old_parts[i].second + ", the plan has " + new_parts[i].second + kRemedy);
     }
   }
   for (const auto& node : after.nodes) {
     if (Fingerprint(after, node).empty() || Find(before, node.id) != nullptr) continue;
-    return MakeError(ErrorCode::kIncompatibleState,
-                     job + "operator '" + node.id + "' is new and would miss what was read " +
-                         "before" + kRemedy);
+    return MakeError(ErrorCode::kIncompatibleState, job + "operator '" + node.id +
+                                                        "' is new and would miss what was read " +
+                                                        "before" + kRemedy);
   }
   for (const auto& node : before.nodes) {
     if (node.type != NodeType::kSink) continue;
     const PlanNode* now = Find(after, node.id);
     if (now == nullptr || now->table != node.table) {
-      return MakeError(ErrorCode::kIncompatibleState,
-                       job + "sink '" + node.id + "' wrote table '" + node.table +
-                           "', the plan does not" + kRemedy);
+      return MakeError(ErrorCode::kIncompatibleState, job + "sink '" + node.id + "' wrote table '" +
+                                                          node.table + "', the plan does not" +
+                                                          kRemedy);
     }
   }
   return Status::OK();

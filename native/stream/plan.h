@@ -19,9 +19,9 @@
 namespace marble::stream {
 
 struct AggregateCall {
-  std::string function;                 // count, sum, avg, min, max
+  std::string function;  // count, sum, avg, min, max
   std::vector<expr::ExpressionPtr> args;
-  expr::ExpressionPtr filter;           // null: none
+  expr::ExpressionPtr filter;  // null: none
 };
 
 struct TumbleWindow {
@@ -42,19 +42,19 @@ struct PlanNode {
 
   SourceSpec source;
 
-  int time_column = -1;                   // watermark
+  int time_column = -1;  // watermark
   expr::ExpressionPtr expression;
   std::optional<int64_t> idle_timeout_ms;
 
-  expr::ExpressionPtr filter;             // calc
+  expr::ExpressionPtr filter;  // calc
   std::vector<expr::ExpressionPtr> projections;
 
-  TumbleWindow window;                    // aggregates
+  TumbleWindow window;  // aggregates
   std::vector<int> keys;
   std::vector<AggregateCall> aggregates;
   std::vector<std::string> window_columns;
 
-  std::string table;                      // sink
+  std::string table;  // sink
   std::string connector;
   std::vector<std::string> primary_key;
   bool upsert = false;

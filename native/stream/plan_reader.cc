@@ -34,8 +34,7 @@ Result<std::shared_ptr<arrow::Schema>> ReadFields(JsonObject* node) {
   return arrow::schema(std::move(fields));
 }
 
-std::map<std::string, std::string> ToMap(
-    std::vector<std::pair<std::string, std::string>> pairs) {
+std::map<std::string, std::string> ToMap(std::vector<std::pair<std::string, std::string>> pairs) {
   std::map<std::string, std::string> map;
   for (auto& [key, value] : pairs) map[key] = std::move(value);
   return map;
@@ -62,9 +61,8 @@ Status ReadSource(JsonObject* json, PlanNode* node) {
                        std::to_string(node->schema->num_fields()));
   }
   for (size_t i = 0; i < columns.size(); ++i) {
-    MARBLE_ASSIGN_OR_RETURN(
-        auto object, JsonObject::Make(columns[i], json->where() + ".columns[" +
-                                                      std::to_string(i) + "]"));
+    MARBLE_ASSIGN_OR_RETURN(auto object, JsonObject::Make(columns[i], json->where() + ".columns[" +
+                                                                          std::to_string(i) + "]"));
     SourceColumn column;
     column.field = node->schema->field(static_cast<int>(i));
     MARBLE_ASSIGN_OR_RETURN(auto kind, object.String("kind"));
@@ -187,8 +185,8 @@ Status ReadAggregate(JsonObject* json, const arrow::Schema& input, PlanNode* nod
     }
     MARBLE_ASSIGN_OR_RETURN(bool distinct, object.Bool("distinct"));
     if (distinct) {
-      return MakeError(ErrorCode::kNotSupported, "Plan: " + where + ": " + call.function +
-                                                     "(DISTINCT …) is not supported");
+      return MakeError(ErrorCode::kNotSupported,
+                       "Plan: " + where + ": " + call.function + "(DISTINCT …) is not supported");
     }
     MARBLE_RETURN_NOT_OK(object.AllRead());
     node->aggregates.push_back(std::move(call));
@@ -199,8 +197,9 @@ Status ReadAggregate(JsonObject* json, const arrow::Schema& input, PlanNode* nod
                        std::to_string(fields));
   }
   for (size_t i = 0; i < node->keys.size(); ++i) {
-    if (!node->schema->field(static_cast<int>(i))->type()->Equals(
-            *input.field(node->keys[i])->type())) {
+    if (!node->schema->field(static_cast<int>(i))
+             ->type()
+             ->Equals(*input.field(node->keys[i])->type())) {
       return json->Error("field " + std::to_string(i) + " has another type than its key");
     }
   }
@@ -217,8 +216,7 @@ Status ReadSink(JsonObject* json, const PlanNode& input, PlanNode* node) {
   }
   for (const auto& [name, value] : options) {
     if (name == "connector") continue;
-    return json->Error("option '" + name + "' is not known to connector '" + node->connector +
-                       "'");
+    return json->Error("option '" + name + "' is not known to connector '" + node->connector + "'");
   }
   MARBLE_ASSIGN_OR_RETURN(node->primary_key, json->Strings("primaryKey"));
   for (const auto& name : node->primary_key) {
@@ -258,9 +256,9 @@ Status CheckUpdating(const JsonObject& json, const PlanNode& input, PlanNode* no
   if (!input.updating) return Status::OK();
   if (node->type == NodeType::kWindowAggregate || node->type == NodeType::kGroupAggregate ||
       node->type == NodeType::kWatermark) {
-    return MakeError(ErrorCode::kNotSupported,
-                     "Plan: " + json.where() + ": " + std::string(NodeTypeName(node->type)) +
-                         " over an updating input is not supported");
+    return MakeError(ErrorCode::kNotSupported, "Plan: " + json.where() + ": " +
+                                                   std::string(NodeTypeName(node->type)) +
+                                                   " over an updating input is not supported");
   }
   return Status::OK();
 }
@@ -271,8 +269,7 @@ Status ReadNode(dom::element element, size_t index, Plan* plan,
                           JsonObject::Make(element, "nodes[" + std::to_string(index) + "]"));
   PlanNode node;
   MARBLE_ASSIGN_OR_RETURN(node.id, json.String("id"));
-  MARBLE_ASSIGN_OR_RETURN(
-      json, JsonObject::Make(element, "node '" + node.id + "'"));
+  MARBLE_ASSIGN_OR_RETURN(json, JsonObject::Make(element, "node '" + node.id + "'"));
   MARBLE_RETURN_NOT_OK(json.Element("id").status());
   MARBLE_ASSIGN_OR_RETURN(auto type, json.String("type"));
   MARBLE_ASSIGN_OR_RETURN(node.type, TypeOf(type, json));
@@ -290,16 +287,22 @@ Status ReadNode(dom::element element, size_t index, Plan* plan,
     MARBLE_RETURN_NOT_OK(CheckUpdating(json, *input, &node));
   }
   switch (node.type) {
-    case NodeType::kSource: MARBLE_RETURN_NOT_OK(ReadSource(&json, &node)); break;
+    case NodeType::kSource:
+      MARBLE_RETURN_NOT_OK(ReadSource(&json, &node));
+      break;
     case NodeType::kWatermark:
       MARBLE_RETURN_NOT_OK(ReadWatermark(&json, *input->schema, &node));
       break;
-    case NodeType::kCalc: MARBLE_RETURN_NOT_OK(ReadCalc(&json, *input->schema, &node)); break;
+    case NodeType::kCalc:
+      MARBLE_RETURN_NOT_OK(ReadCalc(&json, *input->schema, &node));
+      break;
     case NodeType::kWindowAggregate:
     case NodeType::kGroupAggregate:
       MARBLE_RETURN_NOT_OK(ReadAggregate(&json, *input->schema, &node));
       break;
-    case NodeType::kSink: MARBLE_RETURN_NOT_OK(ReadSink(&json, *input, &node)); break;
+    case NodeType::kSink:
+      MARBLE_RETURN_NOT_OK(ReadSink(&json, *input, &node));
+      break;
   }
   MARBLE_RETURN_NOT_OK(json.AllRead());
   if (!ids->emplace(node.id, static_cast<int>(plan->nodes.size())).second) {
@@ -325,8 +328,7 @@ Status CheckShape(const Plan& plan) {
     }
   }
   if (collect && store) {
-    return MakeError(ErrorCode::kNotSupported,
-                     "Plan: a job cannot both collect and write tables");
+    return MakeError(ErrorCode::kNotSupported, "Plan: a job cannot both collect and write tables");
   }
   return Status::OK();
 }

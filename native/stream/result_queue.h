@@ -24,8 +24,7 @@ class ResultQueue {
   /// Wake a Push that waits, and refuse later ones: the job is being cancelled.
   void Abort();
   /// nullopt: none within `timeout`; a null batch inside: the end.
-  Result<std::optional<std::shared_ptr<arrow::RecordBatch>>> Pop(
-      std::chrono::milliseconds timeout);
+  Result<std::optional<std::shared_ptr<arrow::RecordBatch>>> Pop(std::chrono::milliseconds timeout);
 
  private:
   static constexpr size_t kMaxBatches = 64;

@@ -26,17 +26,17 @@ using Offsets = std::map<int32_t, std::string>;
 /// Where a column of a source comes from.
 struct SourceColumn {
   enum class Kind { kPhysical, kMetadata } kind = Kind::kPhysical;
-  std::string name;                      // physical: the format's field; metadata: the key
-  std::shared_ptr<arrow::Field> field;   // name and type in the source's output
+  std::string name;                     // physical: the format's field; metadata: the key
+  std::shared_ptr<arrow::Field> field;  // name and type in the source's output
 };
 
 /// What a plan's source node, or createSource, says of a source.
 struct SourceSpec {
-  std::string id;                        // connector id: offsets are kept under it
+  std::string id;  // connector id: offsets are kept under it
   std::string table;
   std::string connector;
   std::map<std::string, std::string> options;
-  std::string format;                    // "json"; empty: the connector's own rows
+  std::string format;  // "json"; empty: the connector's own rows
   std::map<std::string, std::string> format_options;
   std::vector<SourceColumn> columns;
   bool bounded = false;
@@ -46,15 +46,15 @@ struct SourceSpec {
 struct SourceBatch {
   std::shared_ptr<arrow::RecordBatch> rows;  // the spec's columns; may have 0 rows (only an offset)
   int32_t partition = 0;
-  std::string next_offset;                   // behind these rows
-  int64_t bad_records = 0;                   // skipped while these were read
+  std::string next_offset;  // behind these rows
+  int64_t bad_records = 0;  // skipped while these were read
 };
 
 struct PartitionStatus {
   int32_t partition = 0;
-  int64_t high_watermark = -1;   // end of the partition as last seen; -1: unknown
-  int64_t lag = -1;              // records not yet returned by Next; -1: unknown
-  bool finished = false;         // bounded and read to its bound
+  int64_t high_watermark = -1;  // end of the partition as last seen; -1: unknown
+  int64_t lag = -1;             // records not yet returned by Next; -1: unknown
+  bool finished = false;        // bounded and read to its bound
   /// Caught up with its end: may become idle when it stays silent. A partition that is paused,
   /// leaderless or behind is not.
   bool caught_up = false;

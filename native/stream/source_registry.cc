@@ -38,8 +38,8 @@ Result<std::unique_ptr<Source>> MakeSource(const SourceSpec& spec) {
     }
   }
   if (factory == nullptr) {
-    return MakeError(ErrorCode::kPlan, "Table '" + spec.table + "': connector '" +
-                                           spec.connector + "' is not known; there are " + known);
+    return MakeError(ErrorCode::kPlan, "Table '" + spec.table + "': connector '" + spec.connector +
+                                           "' is not known; there are " + known);
   }
   return factory(spec);
 }

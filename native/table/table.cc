@@ -16,9 +16,8 @@ std::string ColumnNames(const arrow::Schema& schema) {
 
 Status NoSuchColumn(const std::string& table, const std::string& column,
                     const arrow::Schema& schema) {
-  return MakeError(ErrorCode::kColumnNotFound,
-                   "table '" + table + "' has no column '" + column + "'; it has " +
-                       ColumnNames(schema));
+  return MakeError(ErrorCode::kColumnNotFound, "table '" + table + "' has no column '" + column +
+                                                   "'; it has " + ColumnNames(schema));
 }
 
 Result<std::string> EncodeValues(const lsm::TableHandle& table, const KeyValues& values) {
@@ -30,9 +29,8 @@ Result<std::string> EncodeValues(const lsm::TableHandle& table, const KeyValues&
   }
   if (static_cast<int>(values.size()) > codec->num_columns()) {
     return MakeError(ErrorCode::kInvalidArgument,
-                     "table '" + descriptor.name + "' has " +
-                         std::to_string(codec->num_columns()) + " key columns, got " +
-                         std::to_string(values.size()) + " values");
+                     "table '" + descriptor.name + "' has " + std::to_string(codec->num_columns()) +
+                         " key columns, got " + std::to_string(values.size()) + " values");
   }
   auto encoded = codec->EncodeScalars(values);
   if (encoded.ok()) return encoded;
@@ -53,9 +51,9 @@ Result<lsm::TableDescriptor> MakeTableDescriptor(std::string name,
   for (const std::string& column : primary_key) {
     const std::vector<int> indices = descriptor.schema->GetAllFieldIndices(column);
     if (indices.empty()) {
-      return MakeError(ErrorCode::kColumnNotFound,
-                       "primary key of table '" + descriptor.name + "': no column '" + column +
-                           "'; there are " + ColumnNames(*descriptor.schema));
+      return MakeError(ErrorCode::kColumnNotFound, "primary key of table '" + descriptor.name +
+                                                       "': no column '" + column + "'; there are " +
+                                                       ColumnNames(*descriptor.schema));
     }
     if (indices.size() > 1) {
       return MakeError(ErrorCode::kSchema, "primary key of table '" + descriptor.name +
@@ -82,8 +80,8 @@ Result<lsm::TableDescriptor> MakeTableDescriptor(std::string name,
 lsm::TableDescriptor MakeStateDescriptor(std::string name, lsm::TableOptions options) {
   lsm::TableDescriptor descriptor;
   descriptor.name = std::move(name);
-  descriptor.schema = arrow::schema({arrow::field("key", arrow::binary(), false),
-                                     arrow::field("value", arrow::binary(), false)});
+  descriptor.schema = arrow::schema(
+      {arrow::field("key", arrow::binary(), false), arrow::field("value", arrow::binary(), false)});
   descriptor.key_columns = {0};
   descriptor.options = options;
   descriptor.is_state_family = true;
@@ -101,8 +99,7 @@ Result<std::string> EncodeKey(const lsm::TableHandle& table, const KeyValues& va
     }
     return MakeError(ErrorCode::kInvalidArgument, "the key of table '" + descriptor.name +
                                                       "' is (" + names + "), got " +
-                                                      std::to_string(values.size()) +
-                                                      " values");
+                                                      std::to_string(values.size()) + " values");
   }
   return EncodeValues(table, values);
 }
@@ -193,9 +190,9 @@ Result<std::shared_ptr<arrow::RecordBatch>> Conform(
   const arrow::Schema& given = *batch->schema();
   for (const auto& field : given.fields()) {
     if (schema->GetFieldIndex(field->name()) < 0) {
-      return MakeError(ErrorCode::kSchema, "column '" + field->name() +
-                                               "' is not in the table; it has " +
-                                               ColumnNames(*schema));
+      return MakeError(
+          ErrorCode::kSchema,
+          "column '" + field->name() + "' is not in the table; it has " + ColumnNames(*schema));
     }
   }
   for (const auto& field : schema->fields()) {
@@ -205,11 +202,10 @@ Result<std::shared_ptr<arrow::RecordBatch>> Conform(
     }
     if (indices.empty()) {
       if (!field->nullable()) {
-        return MakeError(ErrorCode::kSchema, "column '" + field->name() +
-                                                 "' is missing and does not allow nulls");
+        return MakeError(ErrorCode::kSchema,
+                         "column '" + field->name() + "' is missing and does not allow nulls");
       }
-      MARBLE_ASSIGN_OR_RETURN(auto nulls,
-                              arrow::MakeArrayOfNull(field->type(), batch->num_rows()));
+      MARBLE_ASSIGN_OR_RETURN(auto nulls, arrow::MakeArrayOfNull(field->type(), batch->num_rows()));
       columns.push_back(std::move(nulls));
       continue;
     }
@@ -220,17 +216,16 @@ Result<std::shared_ptr<arrow::RecordBatch>> Conform(
                                                field->type()->ToString());
     }
     if (!field->nullable() && column->null_count() > 0) {
-      return MakeError(ErrorCode::kSchema,
-                       "column '" + field->name() + "' does not allow nulls, the batch has " +
-                           std::to_string(column->null_count()));
+      return MakeError(ErrorCode::kSchema, "column '" + field->name() +
+                                               "' does not allow nulls, the batch has " +
+                                               std::to_string(column->null_count()));
     }
     columns.push_back(column);
   }
   return arrow::RecordBatch::Make(schema, batch->num_rows(), std::move(columns));
 }
 
-Result<int64_t> Count(lsm::DB* db, const lsm::TableHandle& table,
-                      const lsm::ScanOptions& options) {
+Result<int64_t> Count(lsm::DB* db, const lsm::TableHandle& table, const lsm::ScanOptions& options) {
   MARBLE_ASSIGN_OR_RETURN(auto it, db->NewIterator(table, options));
   int64_t rows = 0;
   while (true) {

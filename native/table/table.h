@@ -65,11 +65,9 @@ class Projection {
 /// that the batch lacks. No copy. kSchema names a column that is missing, unknown, of another
 /// type (nothing is cast), or null where null is not allowed.
 Result<std::shared_ptr<arrow::RecordBatch>> Conform(
-    const std::shared_ptr<arrow::RecordBatch>& batch,
-    const std::shared_ptr<arrow::Schema>& schema);
+    const std::shared_ptr<arrow::RecordBatch>& batch, const std::shared_ptr<arrow::Schema>& schema);
 
 /// Rows that a scan would give; rows of clean file stretches are counted without reading values.
-Result<int64_t> Count(lsm::DB* db, const lsm::TableHandle& table,
-                      const lsm::ScanOptions& options);
+Result<int64_t> Count(lsm::DB* db, const lsm::TableHandle& table, const lsm::ScanOptions& options);
 
 }  // namespace marble::table

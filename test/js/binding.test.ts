@@ -11,7 +11,11 @@ const root = fileURLToPath(new URL('../..', import.meta.url))
 const open = "import { Database } from 'marbledb'; await Database.open(':memory:')"
 
 function run(script: string, env: Record<string, string>): { status: number | null; stderr: string } {
-  const { status, stderr } = spawnSync(process.execPath, ['--input-type=module', '-e', script], { cwd: root, env: { ...process.env, ...env }, encoding: 'utf8' })
+  const { status, stderr } = spawnSync(process.execPath, ['--input-type=module', '-e', script], {
+    cwd: root,
+    env: { ...process.env, ...env },
+    encoding: 'utf8',
+  })
   return { status, stderr }
 }
 
@@ -52,7 +56,10 @@ describe('The addon', () => {
   it('exports nothing but its two entry points', () => {
     const path = process.env.MARBLEDB_BINDING ?? join(root, 'build/Release/marbledb.node')
     const symbols = execFileSync('nm', ['-D', '--defined-only', path], { encoding: 'utf8' })
-    const names = symbols.trim().split('\n').map(line => line.split(' ').at(-1))
+    const names = symbols
+      .trim()
+      .split('\n')
+      .map(line => line.split(' ').at(-1))
     assert.deepEqual(names.sort(), ['napi_register_module_v1', 'node_api_module_get_api_version_v1'])
   })
 })

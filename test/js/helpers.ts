@@ -11,7 +11,10 @@ export function temporaryDirectory(): { readonly path: string; remove(): void } 
 }
 
 /** Run with a database on disk, closed and removed afterwards. */
-export async function withDatabase(run: (database: Database, path: string) => Promise<void>, options?: OpenOptions): Promise<void> {
+export async function withDatabase(
+  run: (database: Database, path: string) => Promise<void>,
+  options?: OpenOptions,
+): Promise<void> {
   const directory = temporaryDirectory()
   const path = join(directory.path, 'db')
   const database = await Database.open(path, options)
@@ -24,12 +27,14 @@ export async function withDatabase(run: (database: Database, path: string) => Pr
 }
 
 /** The code of an error, for assert.throws and assert.rejects. */
-export const withCode = (code: string, message?: RegExp) => (error: unknown): boolean => {
-  const { code: actual, message: text } = error as { code?: string; message: string }
-  if (actual !== code) throw new Error(`expected ${code}, got ${actual}: ${text}`)
-  if (message !== undefined && !message.test(text)) throw new Error(`the message does not match ${message}: ${text}`)
-  return true
-}
+export const withCode =
+  (code: string, message?: RegExp) =>
+  (error: unknown): boolean => {
+    const { code: actual, message: text } = error as { code?: string; message: string }
+    if (actual !== code) throw new Error(`expected ${code}, got ${actual}: ${text}`)
+    if (message !== undefined && !message.test(text)) throw new Error(`the message does not match ${message}: ${text}`)
+    return true
+  }
 
 export async function collect<T>(iterable: AsyncIterable<T> | Iterable<T>): Promise<T[]> {
   const all: T[] = []

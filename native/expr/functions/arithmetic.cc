@@ -25,9 +25,7 @@ Result<Kernel> ByArrow(std::string name) {
   });
 }
 
-bool IsDecimal(const Expression& call) {
-  return call.args[0]->type->id() == Type::DECIMAL128;
-}
+bool IsDecimal(const Expression& call) { return call.args[0]->type->id() == Type::DECIMAL128; }
 
 /// Decimals in __int128 arithmetic of their scales; NULL when the result does not fit.
 template <typename F>
@@ -79,35 +77,34 @@ template <bool kSubtract>
 Result<Kernel> MakeAdd(const Expression& call, const Clock*) {
   const auto left = call.args[0]->type->id(), right = call.args[1]->type->id();
   if (IsDecimal(call)) {
-    return DecimalKernel(call, [](const arrow::Decimal256& a, int32_t as,
-                                  const arrow::Decimal256& b, int32_t bs, int32_t scale,
-                                  arrow::Decimal256* out) {
-      const int32_t wide = std::max(as, bs);
-      const auto x = Scale(a, as, wide);
-      auto y = Scale(b, bs, wide);
-      if (kSubtract) y.Negate();
-      *out = Scale(arrow::Decimal256(x + y), wide, scale);
-      return true;
-    });
+    return DecimalKernel(
+        call, [](const arrow::Decimal256& a, int32_t as, const arrow::Decimal256& b, int32_t bs,
+                 int32_t scale, arrow::Decimal256* out) {
+          const int32_t wide = std::max(as, bs);
+          const auto x = Scale(a, as, wide);
+          auto y = Scale(b, bs, wide);
+          if (kSubtract) y.Negate();
+          *out = Scale(arrow::Decimal256(x + y), wide, scale);
+          return true;
+        });
   }
   const bool numbers = left == right && arrow::is_numeric(left);
-  const bool temporal =
-      (left == Type::TIMESTAMP && right == Type::DURATION) ||
-      (left == Type::DURATION && right == Type::DURATION) ||
-      (!kSubtract && left == Type::DURATION && right == Type::TIMESTAMP) ||
-      (kSubtract && left == Type::TIMESTAMP && right == Type::TIMESTAMP);
+  const bool temporal = (left == Type::TIMESTAMP && right == Type::DURATION) ||
+                        (left == Type::DURATION && right == Type::DURATION) ||
+                        (!kSubtract && left == Type::DURATION && right == Type::TIMESTAMP) ||
+                        (kSubtract && left == Type::TIMESTAMP && right == Type::TIMESTAMP);
   if (!numbers && !temporal) return TypeNotSupported(call);
   return ByArrow(kSubtract ? "subtract" : "add");
 }
 
 Result<Kernel> MakeTimes(const Expression& call, const Clock*) {
   if (IsDecimal(call)) {
-    return DecimalKernel(call, [](const arrow::Decimal256& a, int32_t as,
-                                  const arrow::Decimal256& b, int32_t bs, int32_t scale,
-                                  arrow::Decimal256* out) {
-      *out = Scale(arrow::Decimal256(a * b), as + bs, scale);
-      return true;
-    });
+    return DecimalKernel(
+        call, [](const arrow::Decimal256& a, int32_t as, const arrow::Decimal256& b, int32_t bs,
+                 int32_t scale, arrow::Decimal256* out) {
+          *out = Scale(arrow::Decimal256(a * b), as + bs, scale);
+          return true;
+        });
   }
   if (!arrow::is_numeric(call.args[0]->type->id()) ||
       !call.args[0]->type->Equals(*call.args[1]->type)) {
@@ -125,20 +122,21 @@ Result<Datum> DivideIntegers(const std::shared_ptr<arrow::DataType>& type,
   const auto& a = static_cast<const ArrayType&>(*left);
   const auto& b = static_cast<const ArrayType&>(*right);
   bool zero = false;
-  MARBLE_ASSIGN_OR_RETURN(auto result, BuildFixed<C>(type, rows, [&](int64_t i, C* out) {
-    if (a.IsNull(i) || b.IsNull(i)) return false;
-    const C divisor = b.Value(i);
-    if (divisor == 0) {
-      zero = true;
-      return false;
-    }
-    if (divisor == -1) {  // the smallest number wraps instead of trapping
-      *out = kMod ? 0 : static_cast<C>(0 - static_cast<std::make_unsigned_t<C>>(a.Value(i)));
-    } else {
-      *out = static_cast<C>(kMod ? a.Value(i) % divisor : a.Value(i) / divisor);
-    }
-    return true;
-  }));
+  MARBLE_ASSIGN_OR_RETURN(
+      auto result, BuildFixed<C>(type, rows, [&](int64_t i, C* out) {
+        if (a.IsNull(i) || b.IsNull(i)) return false;
+        const C divisor = b.Value(i);
+        if (divisor == 0) {
+          zero = true;
+          return false;
+        }
+        if (divisor == -1) {  // the smallest number wraps instead of trapping
+          *out = kMod ? 0 : static_cast<C>(0 - static_cast<std::make_unsigned_t<C>>(a.Value(i)));
+        } else {
+          *out = static_cast<C>(kMod ? a.Value(i) % divisor : a.Value(i) / divisor);
+        }
+        return true;
+      }));
   if (zero) return DivisionByZero();
   return Datum(result);
 }
@@ -146,35 +144,35 @@ Result<Datum> DivideIntegers(const std::shared_ptr<arrow::DataType>& type,
 template <bool kMod>
 Result<Kernel> MakeDivide(const Expression& call, const Clock*) {
   if (IsDecimal(call)) {
-    return DecimalKernel(call, [](const arrow::Decimal256& a, int32_t as,
-                                  const arrow::Decimal256& b, int32_t bs, int32_t scale,
-                                  arrow::Decimal256* out) {
-      if (b == arrow::Decimal256(0)) return false;
-      if constexpr (kMod) {
-        const int32_t wide = std::max(as, bs);
-        const auto x = Scale(a, as, wide), y = Scale(b, bs, wide);
-        auto division = x.Divide(y);
-        if (!division.ok()) return false;
-        *out = Scale(division->second, wide, scale);
-      } else {
-        // One digit more than asked for, then HALF_UP.
-        const int32_t shift = scale + 1 + bs - as;
-        const auto x = shift >= 0 ? arrow::Decimal256(a.IncreaseScaleBy(shift)) : a;
-        const auto y = shift >= 0 ? b : arrow::Decimal256(b.IncreaseScaleBy(-shift));
-        auto division = x.Divide(y);
-        if (!division.ok()) return false;
-        *out = arrow::Decimal256(division->first.ReduceScaleBy(1, true));
-      }
-      return true;
-    });
+    return DecimalKernel(
+        call, [](const arrow::Decimal256& a, int32_t as, const arrow::Decimal256& b, int32_t bs,
+                 int32_t scale, arrow::Decimal256* out) {
+          if (b == arrow::Decimal256(0)) return false;
+          if constexpr (kMod) {
+            const int32_t wide = std::max(as, bs);
+            const auto x = Scale(a, as, wide), y = Scale(b, bs, wide);
+            auto division = x.Divide(y);
+            if (!division.ok()) return false;
+            *out = Scale(division->second, wide, scale);
+          } else {
+            // One digit more than asked for, then HALF_UP.
+            const int32_t shift = scale + 1 + bs - as;
+            const auto x = shift >= 0 ? arrow::Decimal256(a.IncreaseScaleBy(shift)) : a;
+            const auto y = shift >= 0 ? b : arrow::Decimal256(b.IncreaseScaleBy(-shift));
+            auto division = x.Divide(y);
+            if (!division.ok()) return false;
+            *out = arrow::Decimal256(division->first.ReduceScaleBy(1, true));
+          }
+          return true;
+        });
   }
   const auto type = call.args[0]->type;
   if (!type->Equals(*call.args[1]->type)) return TypeNotSupported(call);
   switch (type->id()) {
-#define MARBLE_DIVIDE(ID, C)                                                      \
-  case Type::ID:                                                                  \
-    return Kernel([type](const std::vector<Datum>& args, int64_t rows) {          \
-      return DivideIntegers<C, kMod>(type, args, rows);                           \
+#define MARBLE_DIVIDE(ID, C)                                             \
+  case Type::ID:                                                         \
+    return Kernel([type](const std::vector<Datum>& args, int64_t rows) { \
+      return DivideIntegers<C, kMod>(type, args, rows);                  \
     });
     MARBLE_DIVIDE(INT8, int8_t)
     MARBLE_DIVIDE(INT16, int16_t)
@@ -187,26 +185,27 @@ Result<Kernel> MakeDivide(const Expression& call, const Clock*) {
         return ByArrow("divide");
       } else {
         const bool single = type->id() == Type::FLOAT;
-        return Kernel([type, single](const std::vector<Datum>& args,
-                                     int64_t rows) -> Result<Datum> {
-          MARBLE_ASSIGN_OR_RETURN(auto left, AsArray(args[0], rows));
-          MARBLE_ASSIGN_OR_RETURN(auto right, AsArray(args[1], rows));
-          auto run = [&]<typename C>(C, const auto& a, const auto& b) {
-            return BuildFixed<C>(type, rows, [&](int64_t i, C* out) {
-              if (a.IsNull(i) || b.IsNull(i)) return false;
-              *out = std::fmod(a.Value(i), b.Value(i));
-              return true;
+        return Kernel(
+            [type, single](const std::vector<Datum>& args, int64_t rows) -> Result<Datum> {
+              MARBLE_ASSIGN_OR_RETURN(auto left, AsArray(args[0], rows));
+              MARBLE_ASSIGN_OR_RETURN(auto right, AsArray(args[1], rows));
+              auto run = [&]<typename C>(C, const auto& a, const auto& b) {
+                return BuildFixed<C>(type, rows, [&](int64_t i, C* out) {
+                  if (a.IsNull(i) || b.IsNull(i)) return false;
+                  *out = std::fmod(a.Value(i), b.Value(i));
+                  return true;
+                });
+              };
+              if (single) {
+                return run(float{}, static_cast<const arrow::FloatArray&>(*left),
+                           static_cast<const arrow::FloatArray&>(*right));
+              }
+              return run(double{}, static_cast<const arrow::DoubleArray&>(*left),
+                         static_cast<const arrow::DoubleArray&>(*right));
             });
-          };
-          if (single) {
-            return run(float{}, static_cast<const arrow::FloatArray&>(*left),
-                       static_cast<const arrow::FloatArray&>(*right));
-          }
-          return run(double{}, static_cast<const arrow::DoubleArray&>(*left),
-                     static_cast<const arrow::DoubleArray&>(*right));
-        });
       }
-    default: return TypeNotSupported(call);
+    default:
+      return TypeNotSupported(call);
   }
 }
 
@@ -238,9 +237,7 @@ template <bool kCeil>
 Result<Kernel> MakeRound(const Expression& call, const Clock*) {
   const auto id = call.args[0]->type->id();
   if (arrow::is_integer(id)) {
-    return Kernel([](const std::vector<Datum>& args, int64_t) -> Result<Datum> {
-      return args[0];
-    });
+    return Kernel([](const std::vector<Datum>& args, int64_t) -> Result<Datum> { return args[0]; });
   }
   if (!arrow::is_floating(id) && id != Type::DECIMAL128) return TypeNotSupported(call);
   return ByArrow(kCeil ? "ceil" : "floor");
@@ -250,10 +247,10 @@ Result<Kernel> MakeRound(const Expression& call, const Clock*) {
 
 const std::vector<Function>& ArithmeticFunctions() {
   static const std::vector<Function> kFunctions = {
-      {"plus", 2, 2, MakeAdd<false>},   {"minus", 2, 2, MakeAdd<true>},
-      {"times", 2, 2, MakeTimes},       {"divide", 2, 2, MakeDivide<false>},
-      {"mod", 2, 2, MakeDivide<true>},  {"negate", 1, 1, MakeNegate},
-      {"abs", 1, 1, MakeAbs},           {"floor", 1, 1, MakeRound<false>},
+      {"plus", 2, 2, MakeAdd<false>},  {"minus", 2, 2, MakeAdd<true>},
+      {"times", 2, 2, MakeTimes},      {"divide", 2, 2, MakeDivide<false>},
+      {"mod", 2, 2, MakeDivide<true>}, {"negate", 1, 1, MakeNegate},
+      {"abs", 1, 1, MakeAbs},          {"floor", 1, 1, MakeRound<false>},
       {"ceil", 1, 1, MakeRound<true>},
   };
   return kFunctions;

@@ -9,8 +9,8 @@ namespace marble::expr {
 const Function* FindFunction(std::string_view name) {
   static const auto* const kByName = [] {
     auto* map = new std::unordered_map<std::string_view, const Function*>();
-    for (const auto* list : {&ArithmeticFunctions(), &LogicFunctions(), &StringFunctions(),
-                             &TimeFunctions()}) {
+    for (const auto* list :
+         {&ArithmeticFunctions(), &LogicFunctions(), &StringFunctions(), &TimeFunctions()}) {
       for (const auto& function : *list) map->emplace(function.name, &function);
     }
     return map;
@@ -29,8 +29,7 @@ Result<std::string> LiteralText(const Expression& call, size_t index) {
   if (arg.kind != Expression::Kind::kLiteral || arg.type->id() != arrow::Type::STRING ||
       !arg.literal->is_valid) {
     return MakeError(ErrorCode::kPlan, "Function '" + call.function + "': argument " +
-                                           std::to_string(index + 1) +
-                                           " must be a string literal");
+                                           std::to_string(index + 1) + " must be a string literal");
   }
   return static_cast<const arrow::StringScalar&>(*arg.literal).value->ToString();
 }

@@ -57,9 +57,8 @@ Result<Kernel> MakeIsTruth(const Expression& call, const Clock*) {
     if (kInvert) {
       MARBLE_ASSIGN_OR_RETURN(value, arrow::compute::CallFunction("invert", {value}));
     }
-    return arrow::compute::CallFunction("coalesce",
-                                        {value, Datum(std::make_shared<arrow::BooleanScalar>(
-                                                    kOfNull))});
+    return arrow::compute::CallFunction(
+        "coalesce", {value, Datum(std::make_shared<arrow::BooleanScalar>(kOfNull))});
   });
 }
 
@@ -81,10 +80,9 @@ Result<Kernel> MakeIn(const Expression& call, const Clock*) {
   }
   MARBLE_ASSIGN_OR_RETURN(std::shared_ptr<arrow::Array> values, builder->Finish());
   return Kernel([values, has_null](const std::vector<Datum>& args, int64_t) -> Result<Datum> {
-    const arrow::compute::SetLookupOptions options(
-        values, arrow::compute::SetLookupOptions::INCONCLUSIVE);
-    MARBLE_ASSIGN_OR_RETURN(auto found,
-                            arrow::compute::CallFunction("is_in", {args[0]}, &options));
+    const arrow::compute::SetLookupOptions options(values,
+                                                   arrow::compute::SetLookupOptions::INCONCLUSIVE);
+    MARBLE_ASSIGN_OR_RETURN(auto found, arrow::compute::CallFunction("is_in", {args[0]}, &options));
     if (!has_null) return found;
     // Not among the values, but maybe equal to the NULL: NULL.
     const Datum null(arrow::MakeNullScalar(arrow::boolean()));

@@ -218,9 +218,12 @@ Result<Kernel> MakeLike(const Expression& call, const Clock*) {
 
 const std::vector<Function>& StringFunctions() {
   static const std::vector<Function> kFunctions = {
-      {"upper", 1, 1, MakeUnary<kUpper>},       {"lower", 1, 1, MakeUnary<kLower>},
-      {"charLength", 1, 1, MakeUnary<kLength>}, {"trim", 1, 1, MakeTrim},
-      {"concat", 1, 1 << 10, MakeConcat},       {"substring", 2, 3, MakeSubstring},
+      {"upper", 1, 1, MakeUnary<kUpper>},
+      {"lower", 1, 1, MakeUnary<kLower>},
+      {"charLength", 1, 1, MakeUnary<kLength>},
+      {"trim", 1, 1, MakeTrim},
+      {"concat", 1, 1 << 10, MakeConcat},
+      {"substring", 2, 3, MakeSubstring},
       {"like", 2, 3, MakeLike},
   };
   return kFunctions;

@@ -84,26 +84,38 @@ int64_t ExtractUnit(Unit unit, int64_t seconds) {
   const int64_t days = FloorDiv(seconds, 86400);
   const int64_t of_day = seconds - days * 86400;
   switch (unit) {
-    case Unit::kHour: return of_day / 3600;
-    case Unit::kMinute: return of_day / 60 % 60;
-    case Unit::kSecond: return of_day % 60;
-    default: break;
+    case Unit::kHour:
+      return of_day / 3600;
+    case Unit::kMinute:
+      return of_day / 60 % 60;
+    case Unit::kSecond:
+      return of_day % 60;
+    default:
+      break;
   }
   const Civil civil = CivilFromDays(days);
   switch (unit) {
-    case Unit::kYear: return civil.year;
-    case Unit::kQuarter: return (civil.month - 1) / 3 + 1;
-    case Unit::kMonth: return civil.month;
-    default: return civil.day;
+    case Unit::kYear:
+      return civil.year;
+    case Unit::kQuarter:
+      return (civil.month - 1) / 3 + 1;
+    case Unit::kMonth:
+      return civil.month;
+    default:
+      return civil.day;
   }
 }
 
 int64_t FloorSeconds(Unit unit, int64_t seconds) {
   switch (unit) {
-    case Unit::kSecond: return seconds;
-    case Unit::kMinute: return FloorDiv(seconds, 60) * 60;
-    case Unit::kHour: return FloorDiv(seconds, 3600) * 3600;
-    default: break;
+    case Unit::kSecond:
+      return seconds;
+    case Unit::kMinute:
+      return FloorDiv(seconds, 60) * 60;
+    case Unit::kHour:
+      return FloorDiv(seconds, 3600) * 3600;
+    default:
+      break;
   }
   const int64_t days = FloorDiv(seconds, 86400);
   if (unit == Unit::kDay) return days * 86400;

@@ -40,8 +40,8 @@ int Compare(const Input& a, const Input& b) {
 
 class Merge {
  public:
-  Merge(std::vector<std::unique_ptr<Input>> inputs,
-        const std::vector<SequenceNumber>& snapshots, RunWriter* out)
+  Merge(std::vector<std::unique_ptr<Input>> inputs, const std::vector<SequenceNumber>& snapshots,
+        RunWriter* out)
       : inputs_(std::move(inputs)), filter_(&snapshots), out_(out) {}
 
   Status Run() {
@@ -123,8 +123,8 @@ class Merge {
       while (input.valid && input.prefix == prefix && input.rows.key() == key_) {
         const SequenceNumber sequence = input.rows.sequence();
         if (filter_.Keep(sequence)) {
-          kept_.push_back({sequence, input.rows.is_tombstone(), input.rows.batch(),
-                           input.rows.row_in_batch()});
+          kept_.push_back(
+              {sequence, input.rows.is_tombstone(), input.rows.batch(), input.rows.row_in_batch()});
         }
         MARBLE_RETURN_NOT_OK(input.Next());
       }

@@ -31,8 +31,7 @@ class KeyedFlush {
         MARBLE_RETURN_NOT_OK(WriteKey(hidden_keys_[hidden++], nullptr));
       }
       if (hidden < hidden_keys_.size() && hidden_keys_[hidden] == node->key()) ++hidden;
-      MARBLE_RETURN_NOT_OK(
-          WriteKey(node->key(), node->newest.load(std::memory_order_acquire)));
+      MARBLE_RETURN_NOT_OK(WriteKey(node->key(), node->newest.load(std::memory_order_acquire)));
     }
     while (hidden < hidden_keys_.size()) {
       MARBLE_RETURN_NOT_OK(WriteKey(hidden_keys_[hidden++], nullptr));
@@ -69,8 +68,7 @@ class KeyedFlush {
     for (const auto& file : older_.level0) MARBLE_RETURN_NOT_OK(scan(file));
     for (const auto& file : older_.run) MARBLE_RETURN_NOT_OK(scan(file));
     std::sort(hidden_keys_.begin(), hidden_keys_.end());
-    hidden_keys_.erase(std::unique(hidden_keys_.begin(), hidden_keys_.end()),
-                       hidden_keys_.end());
+    hidden_keys_.erase(std::unique(hidden_keys_.begin(), hidden_keys_.end()), hidden_keys_.end());
     return Status::OK();
   }
 
@@ -84,11 +82,9 @@ class KeyedFlush {
     next_range();
     // Newest first; at one sequence the row comes before the range, which hides only what is older.
     while (version != nullptr || range != ranges_.end()) {
-      const bool take_range =
-          range != ranges_.end() &&
-          (version == nullptr || (*range)->sequence > version->sequence());
-      const SequenceNumber sequence =
-          take_range ? (*range)->sequence : version->sequence();
+      const bool take_range = range != ranges_.end() &&
+                              (version == nullptr || (*range)->sequence > version->sequence());
+      const SequenceNumber sequence = take_range ? (*range)->sequence : version->sequence();
       if (filter_.Keep(sequence)) kept_.push_back({sequence, take_range ? nullptr : version});
       if (take_range) {
         ++range;

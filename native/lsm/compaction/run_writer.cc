@@ -42,8 +42,7 @@ Status RunWriter::AddRows(const std::shared_ptr<arrow::RecordBatch>& batch, int6
   return Status::OK();
 }
 
-Status RunWriter::AddBytes(std::string_view key, std::string_view value,
-                           SequenceNumber sequence) {
+Status RunWriter::AddBytes(std::string_view key, std::string_view value, SequenceNumber sequence) {
   collector_.AddBytes(key, value);
   if (options_.write_seq) sequences_.push_back(sequence);
   if (options_.write_kind) kinds_.push_back(0);

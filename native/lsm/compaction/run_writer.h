@@ -35,8 +35,8 @@ class RunWriter {
   ~RunWriter();
 
   /// What is added stays valid until the next call of EndOfKey or Finish.
-  Status AddRows(const std::shared_ptr<arrow::RecordBatch>& batch, int64_t start,
-                 int64_t count, SequenceNumber sequence);
+  Status AddRows(const std::shared_ptr<arrow::RecordBatch>& batch, int64_t start, int64_t count,
+                 SequenceNumber sequence);
   Status AddBytes(std::string_view key, std::string_view value, SequenceNumber sequence);
   Status AddTombstone(std::string_view key, SequenceNumber sequence);
   /// All versions of a key are added: here a chunk may be written and a file be cut.
@@ -63,8 +63,7 @@ class RunWriter {
 class VersionFilter {
  public:
   /// `snapshots` ascending; must outlive the filter.
-  explicit VersionFilter(const std::vector<SequenceNumber>* snapshots)
-      : snapshots_(*snapshots) {}
+  explicit VersionFilter(const std::vector<SequenceNumber>* snapshots) : snapshots_(*snapshots) {}
   void StartKey() { last_stripe_ = SIZE_MAX; }
   bool Keep(SequenceNumber sequence);
 

@@ -63,8 +63,8 @@ class HashIndex {
     return reinterpret_cast<KeyNode*>(word & ((uint64_t{1} << kPointerBits) - 1));
   }
   static void Place(Slots* slots, KeyNode* node) {
-    const uint64_t word = (node->hash >> kPointerBits << kPointerBits) |
-                          reinterpret_cast<uint64_t>(node);
+    const uint64_t word =
+        (node->hash >> kPointerBits << kPointerBits) | reinterpret_cast<uint64_t>(node);
     size_t i = node->hash & slots->mask;
     while (slots->words[i].load(std::memory_order_relaxed) != 0) i = (i + 1) & slots->mask;
     slots->words[i].store(word, std::memory_order_release);

@@ -14,8 +14,7 @@ namespace {
 constexpr int64_t kInsertAhead = 16;
 }  // namespace
 
-Memtable::Memtable(std::shared_ptr<const TableInfo> info, uint64_t generation,
-                   size_t expected_keys)
+Memtable::Memtable(std::shared_ptr<const TableInfo> info, uint64_t generation, size_t expected_keys)
     : info_(std::move(info)),
       generation_(generation),
       lazy_(info_->keyed() && info_->descriptor.options.lazy_index) {
@@ -29,8 +28,7 @@ void Memtable::Pin(const std::shared_ptr<io::LogFile>& segment) {
 void Memtable::Note(SequenceNumber sequence, uint64_t rows) {
   if (min_sequence_ == 0) min_sequence_ = sequence;
   max_sequence_ = sequence;
-  num_rows_.store(num_rows_.load(std::memory_order_relaxed) + rows,
-                  std::memory_order_relaxed);
+  num_rows_.store(num_rows_.load(std::memory_order_relaxed) + rows, std::memory_order_relaxed);
 }
 
 void Memtable::Put(SequenceNumber sequence, std::string_view key, std::string_view value) {
@@ -55,14 +53,13 @@ void Memtable::Delete(SequenceNumber sequence, std::string_view key) {
   Add(key, HashKey(key), sequence, VersionKind::kDelete, nullptr, 0);
 }
 
-void Memtable::DeleteRange(SequenceNumber sequence, std::string_view from,
-                           std::string_view to) {
+void Memtable::DeleteRange(SequenceNumber sequence, std::string_view from, std::string_view to) {
   has_deletes_ = true;
   Note(sequence, 1);
   std::unique_lock<std::mutex> lock(lazy_mutex_, std::defer_lock);
   if (lazy_) lock.lock();  // readers allocate from the arena too
-  auto* tombstone = new (arena_.Allocate(sizeof(RangeTombstone))) RangeTombstone{
-      sequence, from, to, range_tombstones_.load(std::memory_order_relaxed)};
+  auto* tombstone = new (arena_.Allocate(sizeof(RangeTombstone)))
+      RangeTombstone{sequence, from, to, range_tombstones_.load(std::memory_order_relaxed)};
   range_tombstones_.store(tombstone, std::memory_order_release);
 }
 
@@ -110,8 +107,8 @@ void Memtable::Apply(const PendingOp& op) {
   }
 }
 
-void Memtable::AddRows(SequenceNumber sequence,
-                       const std::shared_ptr<arrow::RecordBatch>& rows, bool is_delete) {
+void Memtable::AddRows(SequenceNumber sequence, const std::shared_ptr<arrow::RecordBatch>& rows,
+                       bool is_delete) {
   std::string bytes;
   std::vector<uint32_t> offsets;
   (is_delete ? info_->key_codec : info_->codec)->EncodeAll(*rows, &bytes, &offsets);
@@ -132,15 +129,13 @@ void Memtable::AddRows(SequenceNumber sequence,
     }
     for (int64_t row = begin; row < end; ++row) {
       Add(key_at(row), hashes[row - begin], sequence,
-          is_delete ? VersionKind::kDelete : VersionKind::kRow, batch,
-          static_cast<uint32_t>(row));
+          is_delete ? VersionKind::kDelete : VersionKind::kRow, batch, static_cast<uint32_t>(row));
     }
   }
 }
 
-void Memtable::Add(std::string_view key, uint64_t hash,
-                   SequenceNumber sequence, VersionKind kind, const void* data,
-                   uint32_t size_or_row) {
+void Memtable::Add(std::string_view key, uint64_t hash, SequenceNumber sequence, VersionKind kind,
+                   const void* data, uint32_t size_or_row) {
   const uint64_t tag = sequence << 2 | static_cast<uint64_t>(kind);
   if (KeyNode* node = keys_->Find(key, hash)) {
     auto* version = new (arena_.Allocate(sizeof(KeyVersion)))
@@ -149,8 +144,7 @@ void Memtable::Add(std::string_view key, uint64_t hash,
     return;
   }
   auto* memory = static_cast<uint8_t*>(arena_.Allocate(sizeof(KeyNode) + sizeof(KeyVersion)));
-  auto* version =
-      new (memory + sizeof(KeyNode)) KeyVersion{tag, nullptr, data, size_or_row};
+  auto* version = new (memory + sizeof(KeyNode)) KeyVersion{tag, nullptr, data, size_or_row};
   auto* node = new (memory) KeyNode;
   node->newest.store(version, std::memory_order_relaxed);
   node->key_data = key.data();
@@ -176,8 +170,7 @@ void Memtable::Prepare(bool ordered) {
   }
 }
 
-SequenceNumber Memtable::RangeTombstoneOver(std::string_view key,
-                                            SequenceNumber sequence) const {
+SequenceNumber Memtable::RangeTombstoneOver(std::string_view key, SequenceNumber sequence) const {
   // Newest first: the first that covers is the one that counts.
   for (const RangeTombstone* t = range_tombstones(); t != nullptr; t = t->next) {
     if (t->sequence <= sequence && t->Covers(key)) return t->sequence;

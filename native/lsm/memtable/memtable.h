@@ -40,9 +40,7 @@ struct RangeTombstone {
   std::string_view to;
   const RangeTombstone* next;  // older
 
-  bool Covers(std::string_view key) const {
-    return key >= from && (to.empty() || key < to);
-  }
+  bool Covers(std::string_view key) const { return key >= from && (to.empty() || key < to); }
 };
 
 /// A batch of a table without a key.
@@ -81,9 +79,7 @@ class Memtable {
   }
   OrderedIndex::Cursor NewCursor() const { return OrderedIndex::Cursor(&ordered_); }
   /// Tables without a key: the oldest batch.
-  const AppendedBatch* first_batch() const {
-    return first_batch_.load(std::memory_order_acquire);
-  }
+  const AppendedBatch* first_batch() const { return first_batch_.load(std::memory_order_acquire); }
 
   // --- flush (immutable memtable, after Prepare) ---------------------------------------------
   std::vector<const KeyNode*> SortedNodes() const;
@@ -110,8 +106,8 @@ class Memtable {
 
   void Note(SequenceNumber sequence, uint64_t rows);
   void Apply(const PendingOp& op);
-  void Add(std::string_view key, uint64_t hash, SequenceNumber sequence,
-           VersionKind kind, const void* data, uint32_t size_or_row);
+  void Add(std::string_view key, uint64_t hash, SequenceNumber sequence, VersionKind kind,
+           const void* data, uint32_t size_or_row);
   void AddRows(SequenceNumber sequence, const std::shared_ptr<arrow::RecordBatch>& rows,
                bool is_delete);
 

@@ -19,8 +19,7 @@ struct OrderedIndex::SkipNode {
 OrderedIndex::OrderedIndex() : head_(NewSkipNode(nullptr, kMaxHeight)) {}
 
 OrderedIndex::SkipNode* OrderedIndex::NewSkipNode(KeyNode* node, int height) {
-  void* memory =
-      arena_.Allocate(sizeof(SkipNode) + sizeof(std::atomic<SkipNode*>) * (height - 1));
+  void* memory = arena_.Allocate(sizeof(SkipNode) + sizeof(std::atomic<SkipNode*>) * (height - 1));
   auto* result = new (memory) SkipNode;
   result->key_node = node;
   result->prefix = node == nullptr ? 0 : KeyPrefix(node->key());
@@ -115,20 +114,16 @@ void OrderedIndex::Cursor::SeekLT(std::string_view key) {
 void OrderedIndex::Cursor::SeekToLast() {
   const SkipNode* x = index_->head_;
   for (int level = index_->height_.load(std::memory_order_acquire) - 1; level >= 0; --level) {
-    for (const SkipNode* next = x->next[level].load(std::memory_order_acquire);
-         next != nullptr; next = x->next[level].load(std::memory_order_acquire)) {
+    for (const SkipNode* next = x->next[level].load(std::memory_order_acquire); next != nullptr;
+         next = x->next[level].load(std::memory_order_acquire)) {
       x = next;
     }
   }
   node_ = x == index_->head_ ? nullptr : x;
 }
 
-void OrderedIndex::Cursor::Next() {
-  node_ = node_->next[0].load(std::memory_order_acquire);
-}
+void OrderedIndex::Cursor::Next() { node_ = node_->next[0].load(std::memory_order_acquire); }
 
-void OrderedIndex::Cursor::Prev() {
-  SeekLT(node_->key_node->key());
-}
+void OrderedIndex::Cursor::Prev() { SeekLT(node_->key_node->key()); }
 
 }  // namespace marble::lsm

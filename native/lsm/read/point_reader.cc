@@ -53,8 +53,8 @@ Result<Outcome> FindInFile(const SstFile& file, std::string_view key, uint64_t h
 
 }  // namespace
 
-Result<FoundRow> FindRow(const SuperVersion& version, std::string_view key,
-                         SequenceNumber sequence, DbCounters* counters) {
+Result<FoundRow> FindRow(const SuperVersion& version, std::string_view key, SequenceNumber sequence,
+                         DbCounters* counters) {
   FoundRow out;
   const uint64_t hash = HashKey(key);
   for (const auto& memtable : version.memtables) memtable->Prefetch(hash);
@@ -86,8 +86,7 @@ Result<FoundRow> FindRow(const SuperVersion& version, std::string_view key,
       ++negatives;
       return false;
     }
-    MARBLE_ASSIGN_OR_RETURN(const Outcome outcome,
-                            FindInFile(file, key, hash, sequence, &out));
+    MARBLE_ASSIGN_OR_RETURN(const Outcome outcome, FindInFile(file, key, hash, sequence, &out));
     return outcome != Outcome::kAbsent;
   };
   bool done = false;

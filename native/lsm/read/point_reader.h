@@ -21,7 +21,7 @@ struct FoundRow {
   bool found() const { return version != nullptr || batch != nullptr; }
 };
 
-Result<FoundRow> FindRow(const SuperVersion& version, std::string_view key,
-                         SequenceNumber sequence, DbCounters* counters);
+Result<FoundRow> FindRow(const SuperVersion& version, std::string_view key, SequenceNumber sequence,
+                         DbCounters* counters);
 
 }  // namespace marble::lsm

@@ -60,9 +60,10 @@ void CopyFixed(const std::vector<Piece>& pieces, int width, uint8_t* to) {
   }
 }
 
-Result<std::shared_ptr<arrow::ArrayData>> GatherFixed(
-    const std::shared_ptr<arrow::DataType>& type, const std::vector<Piece>& pieces,
-    int64_t rows, std::shared_ptr<arrow::Buffer> validity) {
+Result<std::shared_ptr<arrow::ArrayData>> GatherFixed(const std::shared_ptr<arrow::DataType>& type,
+                                                      const std::vector<Piece>& pieces,
+                                                      int64_t rows,
+                                                      std::shared_ptr<arrow::Buffer> validity) {
   const int bits = static_cast<const arrow::FixedWidthType&>(*type).bit_width();
   std::shared_ptr<arrow::Buffer> values;
   if (bits == 1) {
@@ -78,12 +79,24 @@ Result<std::shared_ptr<arrow::ArrayData>> GatherFixed(
     MARBLE_ASSIGN_OR_RETURN(values, arrow::AllocateBuffer(rows * width));
     uint8_t* to = values->mutable_data();
     switch (width) {
-      case 1: CopyFixed<1>(pieces, 1, to); break;
-      case 2: CopyFixed<2>(pieces, 2, to); break;
-      case 4: CopyFixed<4>(pieces, 4, to); break;
-      case 8: CopyFixed<8>(pieces, 8, to); break;
-      case 16: CopyFixed<16>(pieces, 16, to); break;
-      default: CopyFixed<0>(pieces, width, to); break;
+      case 1:
+        CopyFixed<1>(pieces, 1, to);
+        break;
+      case 2:
+        CopyFixed<2>(pieces, 2, to);
+        break;
+      case 4:
+        CopyFixed<4>(pieces, 4, to);
+        break;
+      case 8:
+        CopyFixed<8>(pieces, 8, to);
+        break;
+      case 16:
+        CopyFixed<16>(pieces, 16, to);
+        break;
+      default:
+        CopyFixed<0>(pieces, width, to);
+        break;
     }
   }
   return arrow::ArrayData::Make(type, rows, {std::move(validity), std::move(values)});
@@ -91,9 +104,10 @@ Result<std::shared_ptr<arrow::ArrayData>> GatherFixed(
 
 /// Null when the offsets would overflow.
 template <typename Offset>
-Result<std::shared_ptr<arrow::ArrayData>> GatherBinary(
-    const std::shared_ptr<arrow::DataType>& type, const std::vector<Piece>& pieces,
-    int64_t rows, std::shared_ptr<arrow::Buffer> validity) {
+Result<std::shared_ptr<arrow::ArrayData>> GatherBinary(const std::shared_ptr<arrow::DataType>& type,
+                                                       const std::vector<Piece>& pieces,
+                                                       int64_t rows,
+                                                       std::shared_ptr<arrow::Buffer> validity) {
   const auto offsets_of = [](const Piece& p) {
     return reinterpret_cast<const Offset*>(p.data->buffers[1]->data()) + p.start;
   };
@@ -117,8 +131,8 @@ Result<std::shared_ptr<arrow::ArrayData>> GatherBinary(
     for (int64_t i = 1; i <= p.count; ++i) *to++ = at + (offsets[i] - offsets[0]);
     at += length;
   }
-  return arrow::ArrayData::Make(
-      type, rows, {std::move(validity), std::move(offset_buffer), std::move(data)});
+  return arrow::ArrayData::Make(type, rows,
+                                {std::move(validity), std::move(offset_buffer), std::move(data)});
 }
 
 Result<std::shared_ptr<arrow::ArrayData>> GatherAny(const std::vector<Piece>& pieces) {
@@ -132,8 +146,7 @@ Result<std::shared_ptr<arrow::ArrayData>> GatherAny(const std::vector<Piece>& pi
 }
 
 bool IsFlatFixed(const arrow::DataType& type) {
-  return arrow::is_fixed_width(type.id()) && type.num_fields() == 0 &&
-         type.id() != arrow::Type::NA;
+  return arrow::is_fixed_width(type.id()) && type.num_fields() == 0 && type.id() != arrow::Type::NA;
 }
 
 }  // namespace
@@ -152,8 +165,8 @@ uint32_t RowCollector::SourceOf(const std::shared_ptr<arrow::RecordBatch>& batch
 }
 
 void RowCollector::AddBytesRow(std::string_view key, const char* value, size_t value_size) {
-  bytes_rows_.push_back({key.data(), value, static_cast<uint32_t>(key.size()),
-                         static_cast<uint32_t>(value_size)});
+  bytes_rows_.push_back(
+      {key.data(), value, static_cast<uint32_t>(key.size()), static_cast<uint32_t>(value_size)});
   bytes_ += static_cast<int64_t>(key.size() + value_size);
   ++rows_;
 }
@@ -167,7 +180,9 @@ void RowCollector::AddRows(const std::shared_ptr<arrow::RecordBatch>& batch, int
     for (int64_t row = start; row < start + count; ++row) {
       const std::string_view value = values.GetView(row);
       AddBytesRow(keys.GetView(row),
-                  values.IsNull(row) ? nullptr : value.data() == nullptr ? "" : value.data(),
+                  values.IsNull(row)        ? nullptr
+                  : value.data() == nullptr ? ""
+                                            : value.data(),
                   value.size());
     }
     return;
@@ -264,8 +279,8 @@ Status RowCollector::FinishBytes(size_t begin, size_t end,
     size_t stop = begin;
     for (; stop < end; ++stop) {
       const BytesRow& row = bytes_rows_[stop];
-      if (stop > begin && (key_bytes + row.key_size > INT32_MAX ||
-                           value_bytes + row.value_size > INT32_MAX)) {
+      if (stop > begin &&
+          (key_bytes + row.key_size > INT32_MAX || value_bytes + row.value_size > INT32_MAX)) {
         break;
       }
       key_bytes += row.key_size;
@@ -277,10 +292,8 @@ Status RowCollector::FinishBytes(size_t begin, size_t end,
                             arrow::AllocateBuffer((rows + 1) * 4));
     MARBLE_ASSIGN_OR_RETURN(std::shared_ptr<arrow::Buffer> vo,
                             arrow::AllocateBuffer((rows + 1) * 4));
-    MARBLE_ASSIGN_OR_RETURN(std::shared_ptr<arrow::Buffer> kd,
-                            arrow::AllocateBuffer(key_bytes));
-    MARBLE_ASSIGN_OR_RETURN(std::shared_ptr<arrow::Buffer> vd,
-                            arrow::AllocateBuffer(value_bytes));
+    MARBLE_ASSIGN_OR_RETURN(std::shared_ptr<arrow::Buffer> kd, arrow::AllocateBuffer(key_bytes));
+    MARBLE_ASSIGN_OR_RETURN(std::shared_ptr<arrow::Buffer> vd, arrow::AllocateBuffer(value_bytes));
     std::shared_ptr<arrow::Buffer> validity;
     if (nulls > 0) {
       MARBLE_ASSIGN_OR_RETURN(validity, arrow::AllocateEmptyBitmap(rows));
@@ -302,8 +315,7 @@ Status RowCollector::FinishBytes(size_t begin, size_t end,
     auto keys = arrow::ArrayData::Make(schema->field(0)->type(), rows,
                                        {nullptr, std::move(ko), std::move(kd)}, 0);
     auto values = arrow::ArrayData::Make(
-        schema->field(1)->type(), rows,
-        {std::move(validity), std::move(vo), std::move(vd)}, nulls);
+        schema->field(1)->type(), rows, {std::move(validity), std::move(vo), std::move(vd)}, nulls);
     out->push_back(arrow::RecordBatch::Make(
         schema, rows, std::vector<std::shared_ptr<arrow::ArrayData>>{keys, values}));
     begin = stop;
@@ -341,11 +353,11 @@ Status RowCollector::FinishTyped(const Run* begin, const Run* end,
       std::shared_ptr<arrow::Buffer> validity;
       MARBLE_RETURN_NOT_OK(GatherValidity(pieces, rows, &validity));
       if (arrow::is_large_binary_like(type->id())) {
-        MARBLE_ASSIGN_OR_RETURN(
-            column, GatherBinary<int64_t>(type, pieces, rows, std::move(validity)));
+        MARBLE_ASSIGN_OR_RETURN(column,
+                                GatherBinary<int64_t>(type, pieces, rows, std::move(validity)));
       } else {
-        MARBLE_ASSIGN_OR_RETURN(
-            column, GatherBinary<int32_t>(type, pieces, rows, std::move(validity)));
+        MARBLE_ASSIGN_OR_RETURN(column,
+                                GatherBinary<int32_t>(type, pieces, rows, std::move(validity)));
       }
       if (column == nullptr) {
         const Run* middle = begin + (end - begin) / 2;
@@ -362,8 +374,8 @@ Status RowCollector::FinishTyped(const Run* begin, const Run* end,
 }
 
 std::shared_ptr<arrow::RecordBatch> SliceOfTable(const TableInfo& info,
-                                                 const arrow::RecordBatch& batch,
-                                                 int64_t start, int64_t count) {
+                                                 const arrow::RecordBatch& batch, int64_t start,
+                                                 int64_t count) {
   const auto& schema = info.descriptor.schema;
   std::vector<std::shared_ptr<arrow::ArrayData>> columns;
   columns.reserve(schema->num_fields());

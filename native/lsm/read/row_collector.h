@@ -71,7 +71,7 @@ class RowCollector {
 
 /// The batch's columns without hidden ones, under the table's schema, rows [start, start + count).
 std::shared_ptr<arrow::RecordBatch> SliceOfTable(const TableInfo& info,
-                                                 const arrow::RecordBatch& batch,
-                                                 int64_t start, int64_t count);
+                                                 const arrow::RecordBatch& batch, int64_t start,
+                                                 int64_t count);
 
 }  // namespace marble::lsm

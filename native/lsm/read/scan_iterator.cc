@@ -225,7 +225,7 @@ class KeyedScan : public ScanBase {
     return Gathered();
   }
 
-  std::vector<std::unique_ptr<RunCursor>> cursors_;  // newest run first
+  std::vector<std::unique_ptr<RunCursor>> cursors_;                   // newest run first
   std::vector<std::pair<size_t, const RangeTombstone*>> tombstones_;  // with their run
   bool started_ = false;
   size_t last_winner_ = SIZE_MAX;
@@ -324,8 +324,7 @@ class AppendOrderScan : public ScanBase {
 
 }  // namespace
 
-Result<std::unique_ptr<Iterator>> NewScanIterator(const TableHandle& table,
-                                                  SuperVersionRef version,
+Result<std::unique_ptr<Iterator>> NewScanIterator(const TableHandle& table, SuperVersionRef version,
                                                   SequenceNumber sequence,
                                                   const ScanOptions& options,
                                                   std::shared_ptr<DbCounters> counters) {

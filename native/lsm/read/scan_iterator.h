@@ -15,8 +15,7 @@
 namespace marble::lsm {
 
 /// `counters` must outlive the iterator through `keep_alive`; so must the snapshot.
-Result<std::unique_ptr<Iterator>> NewScanIterator(const TableHandle& table,
-                                                  SuperVersionRef version,
+Result<std::unique_ptr<Iterator>> NewScanIterator(const TableHandle& table, SuperVersionRef version,
                                                   SequenceNumber sequence,
                                                   const ScanOptions& options,
                                                   std::shared_ptr<DbCounters> counters);

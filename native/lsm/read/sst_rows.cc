@@ -32,9 +32,8 @@ void SstRows::EncodeBlock(int64_t row) {
   }
   block_bytes_.clear();
   block_offsets_.clear();
-  info_->codec->EncodeAll(
-      *batch_->Slice(block_begin_ - batch_begin_, block_end_ - block_begin_), &block_bytes_,
-      &block_offsets_);
+  info_->codec->EncodeAll(*batch_->Slice(block_begin_ - batch_begin_, block_end_ - block_begin_),
+                          &block_bytes_, &block_offsets_);
 }
 
 Status SstRows::MoveTo(int64_t row) {

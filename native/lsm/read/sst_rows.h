@@ -36,9 +36,7 @@ class SstRows {
   int64_t row_in_batch() const { return row_ - batch_begin_; }
   int64_t batch_end() const { return batch_end_; }
 
-  Result<int64_t> LowerBound(std::string_view key) const {
-    return file_->reader->LowerBound(key);
-  }
+  Result<int64_t> LowerBound(std::string_view key) const { return file_->reader->LowerBound(key); }
   const SstFileRef& file() const { return file_; }
 
  private:

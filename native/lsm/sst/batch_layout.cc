@@ -41,12 +41,16 @@ Shape ShapeOf(const arrow::DataType& type) {
 
 size_t BuffersOf(Shape shape) {
   switch (shape) {
-    case Shape::kNull: return 0;
+    case Shape::kNull:
+      return 0;
     case Shape::kFixedList:
-    case Shape::kStruct: return 1;
+    case Shape::kStruct:
+      return 1;
     case Shape::kVar32:
-    case Shape::kVar64: return 3;
-    default: return 2;
+    case Shape::kVar64:
+      return 3;
+    default:
+      return 2;
   }
 }
 
@@ -66,8 +70,8 @@ Status AppendLayout(const arrow::ArrayData& data, std::string_view file, BatchLa
     if (at < file.data() || at + buffer->size() > file.data() + file.size()) {
       return MakeError(ErrorCode::kInternal, "a buffer read from a file is not inside it");
     }
-    out->buffers.push_back({static_cast<uint64_t>(at - file.data()),
-                            static_cast<uint64_t>(buffer->size())});
+    out->buffers.push_back(
+        {static_cast<uint64_t>(at - file.data()), static_cast<uint64_t>(buffer->size())});
   }
   for (const auto& child : data.child_data) {
     MARBLE_RETURN_NOT_OK(AppendLayout(*child, file, out));
@@ -155,8 +159,8 @@ const std::shared_ptr<arrow::Buffer>& ZeroBuffer() {
   return *kBuffer;
 }
 const std::shared_ptr<arrow::Buffer>& EmptyBuffer() {
-  static const auto* const kBuffer = new std::shared_ptr<arrow::Buffer>(
-      std::make_shared<arrow::Buffer>(ZeroBuffer()->data(), 0));
+  static const auto* const kBuffer =
+      new std::shared_ptr<arrow::Buffer>(std::make_shared<arrow::Buffer>(ZeroBuffer()->data(), 0));
   return *kBuffer;
 }
 
@@ -226,17 +230,15 @@ Result<std::vector<BatchLayout>> ReadLayouts(std::string_view arrow_file,
                                              const arrow::Schema& schema) {
   arrow::ipc::IpcReadOptions options;
   options.use_threads = false;
-  auto buffer = std::make_shared<arrow::Buffer>(
-      reinterpret_cast<const uint8_t*>(arrow_file.data()),
-      static_cast<int64_t>(arrow_file.size()));
+  auto buffer = std::make_shared<arrow::Buffer>(reinterpret_cast<const uint8_t*>(arrow_file.data()),
+                                                static_cast<int64_t>(arrow_file.size()));
   MARBLE_ASSIGN_OR_RETURN(
-      auto reader,
-      arrow::ipc::RecordBatchFileReader::Open(
-          std::make_shared<arrow::io::BufferReader>(std::move(buffer)), options));
+      auto reader, arrow::ipc::RecordBatchFileReader::Open(
+                       std::make_shared<arrow::io::BufferReader>(std::move(buffer)), options));
   if (!reader->schema()->Equals(schema, /*check_metadata=*/false)) {
     return MakeError(ErrorCode::kCorruption, "the Arrow file's schema is " +
-                                                 reader->schema()->ToString() +
-                                                 ", expected " + schema.ToString());
+                                                 reader->schema()->ToString() + ", expected " +
+                                                 schema.ToString());
   }
   std::vector<BatchLayout> layouts(reader->num_record_batches());
   for (int i = 0; i < reader->num_record_batches(); ++i) {
@@ -272,8 +274,7 @@ std::string EncodeLayouts(const std::vector<BatchLayout>& layouts) {
 }
 
 Result<std::vector<BatchLayout>> DecodeLayouts(std::string_view section,
-                                               const arrow::Schema& schema,
-                                               uint64_t arrow_bytes) {
+                                               const arrow::Schema& schema, uint64_t arrow_bytes) {
   const auto damaged = [](const std::string& what) {
     return MakeError(ErrorCode::kCorruption, what);
   };

@@ -34,8 +34,7 @@ std::string EncodeLayouts(const std::vector<BatchLayout>& layouts);
 /// asks for, so that arrays built from it never reach beyond the mapping. (What offsets inside
 /// the buffers say is the page checksums' business.) The error is a bare sentence.
 Result<std::vector<BatchLayout>> DecodeLayouts(std::string_view section,
-                                               const arrow::Schema& schema,
-                                               uint64_t arrow_bytes);
+                                               const arrow::Schema& schema, uint64_t arrow_bytes);
 
 /// Makes a buffer over a span of the file.
 using BufferFactory = std::function<std::shared_ptr<arrow::Buffer>(const BufferSpan&)>;

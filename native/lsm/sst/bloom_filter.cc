@@ -28,8 +28,7 @@ std::string BuildBloomFilter(const std::vector<uint64_t>& hashes, double bits_pe
   StoreFixed<uint32_t>(&out[8], static_cast<uint32_t>(probes));
   auto* lines = reinterpret_cast<uint8_t*>(&out[kHeaderBytes]);
   const auto line_of = [&](uint64_t hash) {
-    return lines + static_cast<uint64_t>(
-                       (static_cast<unsigned __int128>(hash) * num_lines) >> 64) *
+    return lines + static_cast<uint64_t>((static_cast<unsigned __int128>(hash) * num_lines) >> 64) *
                        BloomFilter::kLineBytes;
   };
   for (size_t i = 0; i < hashes.size(); ++i) {
@@ -52,8 +51,7 @@ std::optional<BloomFilter> BloomFilter::Parse(std::string_view section) {
   const auto num_lines = LoadFixed<uint64_t>(section.data());
   const auto probes = LoadFixed<uint32_t>(section.data() + 8);
   if (num_lines != (section.size() - kHeaderBytes) / kLineBytes ||
-      (section.size() - kHeaderBytes) % kLineBytes != 0 || probes < 1 ||
-      probes > kMaxProbes) {
+      (section.size() - kHeaderBytes) % kLineBytes != 0 || probes < 1 || probes > kMaxProbes) {
     return std::nullopt;
   }
   BloomFilter filter;

@@ -38,9 +38,9 @@ class BloomFilter {
 
  private:
   const uint8_t* LineOf(uint64_t hash) const {
-    return lines_ + static_cast<uint64_t>(
-                        (static_cast<unsigned __int128>(hash) * num_lines_) >> 64) *
-                        kLineBytes;
+    return lines_ +
+           static_cast<uint64_t>((static_cast<unsigned __int128>(hash) * num_lines_) >> 64) *
+               kLineBytes;
   }
 
   const uint8_t* lines_ = nullptr;

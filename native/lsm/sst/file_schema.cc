@@ -16,52 +16,120 @@ namespace {
 /// Our own numbers for types, so that the fingerprint does not hang on Arrow's enum.
 enum TypeTag : uint8_t {
   kUnsupported = 0,
-  kNull, kBool, kInt8, kInt16, kInt32, kInt64, kUint8, kUint16, kUint32, kUint64,
-  kHalf, kFloat, kDouble, kDecimal32, kDecimal64, kDecimal128, kDecimal256, kDate32, kDate64,
-  kTime32, kTime64, kTimestamp, kDuration, kIntervalMonths, kIntervalDayTime,
-  kIntervalMonthDayNano, kUtf8, kLargeUtf8, kBinary, kLargeBinary, kFixedBinary, kList,
-  kLargeList, kFixedList, kStruct, kMap,
+  kNull,
+  kBool,
+  kInt8,
+  kInt16,
+  kInt32,
+  kInt64,
+  kUint8,
+  kUint16,
+  kUint32,
+  kUint64,
+  kHalf,
+  kFloat,
+  kDouble,
+  kDecimal32,
+  kDecimal64,
+  kDecimal128,
+  kDecimal256,
+  kDate32,
+  kDate64,
+  kTime32,
+  kTime64,
+  kTimestamp,
+  kDuration,
+  kIntervalMonths,
+  kIntervalDayTime,
+  kIntervalMonthDayNano,
+  kUtf8,
+  kLargeUtf8,
+  kBinary,
+  kLargeBinary,
+  kFixedBinary,
+  kList,
+  kLargeList,
+  kFixedList,
+  kStruct,
+  kMap,
 };
 
 TypeTag TagOf(const arrow::DataType& type) {
   switch (type.id()) {
-    case arrow::Type::NA: return kNull;
-    case arrow::Type::BOOL: return kBool;
-    case arrow::Type::INT8: return kInt8;
-    case arrow::Type::INT16: return kInt16;
-    case arrow::Type::INT32: return kInt32;
-    case arrow::Type::INT64: return kInt64;
-    case arrow::Type::UINT8: return kUint8;
-    case arrow::Type::UINT16: return kUint16;
-    case arrow::Type::UINT32: return kUint32;
-    case arrow::Type::UINT64: return kUint64;
-    case arrow::Type::HALF_FLOAT: return kHalf;
-    case arrow::Type::FLOAT: return kFloat;
-    case arrow::Type::DOUBLE: return kDouble;
-    case arrow::Type::DECIMAL32: return kDecimal32;
-    case arrow::Type::DECIMAL64: return kDecimal64;
-    case arrow::Type::DECIMAL128: return kDecimal128;
-    case arrow::Type::DECIMAL256: return kDecimal256;
-    case arrow::Type::DATE32: return kDate32;
-    case arrow::Type::DATE64: return kDate64;
-    case arrow::Type::TIME32: return kTime32;
-    case arrow::Type::TIME64: return kTime64;
-    case arrow::Type::TIMESTAMP: return kTimestamp;
-    case arrow::Type::DURATION: return kDuration;
-    case arrow::Type::INTERVAL_MONTHS: return kIntervalMonths;
-    case arrow::Type::INTERVAL_DAY_TIME: return kIntervalDayTime;
-    case arrow::Type::INTERVAL_MONTH_DAY_NANO: return kIntervalMonthDayNano;
-    case arrow::Type::STRING: return kUtf8;
-    case arrow::Type::LARGE_STRING: return kLargeUtf8;
-    case arrow::Type::BINARY: return kBinary;
-    case arrow::Type::LARGE_BINARY: return kLargeBinary;
-    case arrow::Type::FIXED_SIZE_BINARY: return kFixedBinary;
-    case arrow::Type::LIST: return kList;
-    case arrow::Type::LARGE_LIST: return kLargeList;
-    case arrow::Type::FIXED_SIZE_LIST: return kFixedList;
-    case arrow::Type::STRUCT: return kStruct;
-    case arrow::Type::MAP: return kMap;
-    default: return kUnsupported;
+    case arrow::Type::NA:
+      return kNull;
+    case arrow::Type::BOOL:
+      return kBool;
+    case arrow::Type::INT8:
+      return kInt8;
+    case arrow::Type::INT16:
+      return kInt16;
+    case arrow::Type::INT32:
+      return kInt32;
+    case arrow::Type::INT64:
+      return kInt64;
+    case arrow::Type::UINT8:
+      return kUint8;
+    case arrow::Type::UINT16:
+      return kUint16;
+    case arrow::Type::UINT32:
+      return kUint32;
+    case arrow::Type::UINT64:
+      return kUint64;
+    case arrow::Type::HALF_FLOAT:
+      return kHalf;
+    case arrow::Type::FLOAT:
+      return kFloat;
+    case arrow::Type::DOUBLE:
+      return kDouble;
+    case arrow::Type::DECIMAL32:
+      return kDecimal32;
+    case arrow::Type::DECIMAL64:
+      return kDecimal64;
+    case arrow::Type::DECIMAL128:
+      return kDecimal128;
+    case arrow::Type::DECIMAL256:
+      return kDecimal256;
+    case arrow::Type::DATE32:
+      return kDate32;
+    case arrow::Type::DATE64:
+      return kDate64;
+    case arrow::Type::TIME32:
+      return kTime32;
+    case arrow::Type::TIME64:
+      return kTime64;
+    case arrow::Type::TIMESTAMP:
+      return kTimestamp;
+    case arrow::Type::DURATION:
+      return kDuration;
+    case arrow::Type::INTERVAL_MONTHS:
+      return kIntervalMonths;
+    case arrow::Type::INTERVAL_DAY_TIME:
+      return kIntervalDayTime;
+    case arrow::Type::INTERVAL_MONTH_DAY_NANO:
+      return kIntervalMonthDayNano;
+    case arrow::Type::STRING:
+      return kUtf8;
+    case arrow::Type::LARGE_STRING:
+      return kLargeUtf8;
+    case arrow::Type::BINARY:
+      return kBinary;
+    case arrow::Type::LARGE_BINARY:
+      return kLargeBinary;
+    case arrow::Type::FIXED_SIZE_BINARY:
+      return kFixedBinary;
+    case arrow::Type::LIST:
+      return kList;
+    case arrow::Type::LARGE_LIST:
+      return kLargeList;
+    case arrow::Type::FIXED_SIZE_LIST:
+      return kFixedList;
+    case arrow::Type::STRUCT:
+      return kStruct;
+    case arrow::Type::MAP:
+      return kMap;
+    default:
+      return kUnsupported;
   }
 }
 
@@ -73,10 +141,14 @@ bool Storable(const arrow::DataType& type) {
 
 uint8_t UnitTag(arrow::TimeUnit::type unit) {
   switch (unit) {
-    case arrow::TimeUnit::SECOND: return 0;
-    case arrow::TimeUnit::MILLI: return 1;
-    case arrow::TimeUnit::MICRO: return 2;
-    case arrow::TimeUnit::NANO: return 3;
+    case arrow::TimeUnit::SECOND:
+      return 0;
+    case arrow::TimeUnit::MILLI:
+      return 1;
+    case arrow::TimeUnit::MICRO:
+      return 2;
+    case arrow::TimeUnit::NANO:
+      return 3;
   }
   return 0xff;
 }
@@ -95,12 +167,11 @@ void Describe(const arrow::DataType& type, std::string* out) {
     }
     case arrow::Type::TIME32:
     case arrow::Type::TIME64:
-      out->push_back(static_cast<char>(
-          UnitTag(static_cast<const arrow::TimeType&>(type).unit())));
+      out->push_back(static_cast<char>(UnitTag(static_cast<const arrow::TimeType&>(type).unit())));
       break;
     case arrow::Type::DURATION:
-      out->push_back(static_cast<char>(
-          UnitTag(static_cast<const arrow::DurationType&>(type).unit())));
+      out->push_back(
+          static_cast<char>(UnitTag(static_cast<const arrow::DurationType&>(type).unit())));
       break;
     case arrow::Type::TIMESTAMP: {
       const auto& timestamp = static_cast<const arrow::TimestampType&>(type);
@@ -127,15 +198,14 @@ Status CheckStorable(const arrow::Schema& schema) {
   for (const auto& field : schema.fields()) {
     if (!Storable(*field->type())) {
       return MakeError(ErrorCode::kNotSupported,
-                       "column '" + field->name() + "': the type " +
-                           field->type()->ToString() +
+                       "column '" + field->name() + "': the type " + field->type()->ToString() +
                            " cannot be stored (dictionaries, unions, views and extension "
                            "types are not supported); use its plain value type");
     }
     if (field->name() == kSeqColumn || field->name() == kKindColumn ||
         field->name() == kExpiresColumn) {
-      return MakeError(ErrorCode::kSchema, "the column name '" + field->name() +
-                                               "' is reserved; choose another");
+      return MakeError(ErrorCode::kSchema,
+                       "the column name '" + field->name() + "' is reserved; choose another");
     }
   }
   return Status::OK();
@@ -148,8 +218,7 @@ std::shared_ptr<arrow::Schema> FileSchema(const std::shared_ptr<arrow::Schema>& 
   arrow::FieldVector fields = table->fields();
   if (hidden.kind) {
     for (int i = 0; i < table->num_fields(); ++i) {
-      const bool key = std::find(key_columns.begin(), key_columns.end(), i) !=
-                       key_columns.end();
+      const bool key = std::find(key_columns.begin(), key_columns.end(), i) != key_columns.end();
       if (!key) fields[i] = fields[i]->WithNullable(true);
     }
   }

@@ -53,8 +53,7 @@ Status IdxWriter::Pad() {
 }
 
 Status IdxWriter::AddSection(uint32_t type, bool optional, std::string_view bytes) {
-  entries_.push_back({type, optional ? kOptionalFlag : 0, size_, bytes.size(),
-                      Crc32c(bytes)});
+  entries_.push_back({type, optional ? kOptionalFlag : 0, size_, bytes.size(), Crc32c(bytes)});
   MARBLE_RETURN_NOT_OK(Write(bytes));
   return Pad();
 }
@@ -90,8 +89,7 @@ Result<std::unique_ptr<IdxFile>> IdxFile::Open(const std::string& path) {
     return IdxCorruption(path, "the file is cut off: " + std::to_string(all.size()) +
                                    " bytes are too few for an index file");
   }
-  if (all.substr(0, kMagic.size()) != kMagic ||
-      all.substr(all.size() - kMagic.size()) != kMagic) {
+  if (all.substr(0, kMagic.size()) != kMagic || all.substr(all.size() - kMagic.size()) != kMagic) {
     return IdxCorruption(path, "this is no index file (magic bytes missing)");
   }
   const auto version = static_cast<uint8_t>(all[kMagic.size()]);
@@ -109,8 +107,8 @@ Result<std::unique_ptr<IdxFile>> IdxFile::Open(const std::string& path) {
     return IdxCorruption(path, "the footer names an impossible directory");
   }
   // The CRC covers the directory and the footer up to the CRC itself.
-  const std::string_view covered = all.substr(
-      directory_offset, directory_end - directory_offset + kFooterBytes - 12);
+  const std::string_view covered =
+      all.substr(directory_offset, directory_end - directory_offset + kFooterBytes - 12);
   if (MaskCrc(Crc32c(covered)) != LoadFixed<uint32_t>(footer + 20)) {
     return IdxCorruption(path, "the checksum of the directory does not match");
   }
@@ -123,13 +121,13 @@ Result<std::unique_ptr<IdxFile>> IdxFile::Open(const std::string& path) {
     const auto length = LoadFixed<uint64_t>(at + 16);
     if (offset % kAlignment != 0 || offset > directory_offset ||
         length > directory_offset - offset) {
-      return IdxCorruption(path, "section " + std::to_string(type) +
-                                     " does not lie inside the file");
+      return IdxCorruption(path,
+                           "section " + std::to_string(type) + " does not lie inside the file");
     }
     if ((type == 0 || type > kLastKnownSection) && (flags & kOptionalFlag) == 0) {
       return MakeError(ErrorCode::kIncompatible,
-                       path + ": written by a newer release (section type " +
-                           std::to_string(type) + " is unknown); upgrade to open it");
+                       path + ": written by a newer release (section type " + std::to_string(type) +
+                           " is unknown); upgrade to open it");
     }
     idx->entries_.push_back(
         {type, LoadFixed<uint32_t>(at + 24), offset, all.substr(offset, length)});
@@ -156,13 +154,12 @@ Status IdxFile::Verify() const {
   }
   // Pages first: they say where the damage is.
   if (pages->offset > 0) {
-    MARBLE_RETURN_NOT_OK(CheckPages(file_->bytes().substr(0, pages->offset), pages->bytes,
-                                    0, PageCount(pages->offset) - 1, file_->path()));
+    MARBLE_RETURN_NOT_OK(CheckPages(file_->bytes().substr(0, pages->offset), pages->bytes, 0,
+                                    PageCount(pages->offset) - 1, file_->path()));
   }
   for (const Entry& entry : entries_) {
     if (MaskCrc(Crc32c(entry.bytes)) != entry.crc) {
-      return IdxCorruption(file_->path(), "the checksum of section " +
-                                              std::to_string(entry.type) +
+      return IdxCorruption(file_->path(), "the checksum of section " + std::to_string(entry.type) +
                                               " does not match");
     }
   }

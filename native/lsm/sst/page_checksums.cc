@@ -32,11 +32,10 @@ std::vector<uint32_t> PageChecksummer::Finish() const {
   return all;
 }
 
-Status CheckPages(std::string_view bytes, std::string_view crcs, uint64_t first,
-                  uint64_t last, const std::string& path) {
+Status CheckPages(std::string_view bytes, std::string_view crcs, uint64_t first, uint64_t last,
+                  const std::string& path) {
   for (uint64_t page = first; page <= last; ++page) {
-    const std::string_view data =
-        bytes.substr(page * kChecksumPageBytes, kChecksumPageBytes);
+    const std::string_view data = bytes.substr(page * kChecksumPageBytes, kChecksumPageBytes);
     const auto want = LoadFixed<uint32_t>(crcs.data() + page * 4);
     const uint32_t got = Crc32c(data);
     if (got != want) {

@@ -35,8 +35,8 @@ inline constexpr uint64_t PageCount(uint64_t bytes) {
 }
 
 /// Check pages [first, last] of `bytes` against `crcs` (4 bytes each, little-endian).
-Status CheckPages(std::string_view bytes, std::string_view crcs, uint64_t first,
-                  uint64_t last, const std::string& path);
+Status CheckPages(std::string_view bytes, std::string_view crcs, uint64_t first, uint64_t last,
+                  const std::string& path);
 
 class PageVerifier {
  public:

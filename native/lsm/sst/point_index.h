@@ -16,8 +16,7 @@ namespace marble::lsm {
 
 /// The section's bytes. `hashes[i]` is that of the key first seen in row `rows[i]`; `rows` may be
 /// empty when hash i belongs to row i.
-std::string BuildPointIndex(const std::vector<uint64_t>& hashes,
-                            const std::vector<uint32_t>& rows);
+std::string BuildPointIndex(const std::vector<uint64_t>& hashes, const std::vector<uint32_t>& rows);
 
 /// An index where it lies, in a mapping that outlives it. Immutable.
 class PointIndex {
@@ -58,9 +57,7 @@ class PointIndex {
   };
 
   Probe Lookup(uint64_t hash) const { return Probe(this, hash); }
-  void Prefetch(uint64_t hash) const {
-    __builtin_prefetch(slots_ + HomeOf(hash) * kSlotBytes);
-  }
+  void Prefetch(uint64_t hash) const { __builtin_prefetch(slots_ + HomeOf(hash) * kSlotBytes); }
   uint64_t entries() const { return entries_; }
 
   static constexpr uint32_t kNone = 0xffffffff;

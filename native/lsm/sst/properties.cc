@@ -86,20 +86,39 @@ Result<SstProperties> DecodeProperties(std::string_view section) {
       if (bytes.size() != sizeof(uint64_t)) return damaged();
       const auto value = LoadFixed<uint64_t>(bytes.data());
       switch (static_cast<Tag>(tag)) {
-        case kRows: p.rows = value; break;
-        case kBatches: p.batches = value; break;
-        case kArrowBytes: p.arrow_bytes = value; break;
-        case kTypeFingerprint: p.type_fingerprint = value; break;
-        case kMinSequence: p.min_sequence = value; break;
-        case kMaxSequence: p.max_sequence = value; break;
-        case kTombstones: p.tombstones = value; break;
-        case kDistinctKeys: p.distinct_keys = value; break;
+        case kRows:
+          p.rows = value;
+          break;
+        case kBatches:
+          p.batches = value;
+          break;
+        case kArrowBytes:
+          p.arrow_bytes = value;
+          break;
+        case kTypeFingerprint:
+          p.type_fingerprint = value;
+          break;
+        case kMinSequence:
+          p.min_sequence = value;
+          break;
+        case kMaxSequence:
+          p.max_sequence = value;
+          break;
+        case kTombstones:
+          p.tombstones = value;
+          break;
+        case kDistinctKeys:
+          p.distinct_keys = value;
+          break;
         case kHidden:
           p.hidden = {(value & kSeqFlag) != 0, (value & kKindFlag) != 0,
                       (value & kExpiresFlag) != 0};
           break;
-        case kClean: p.clean = value != 0; break;
-        default: break;
+        case kClean:
+          p.clean = value != 0;
+          break;
+        default:
+          break;
       }
     } else {
       continue;

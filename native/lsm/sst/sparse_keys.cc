@@ -24,8 +24,7 @@ std::optional<SparseKeys> SparseKeys::Parse(std::string_view section, uint64_t r
   uint32_t count = 0;
   std::string_view offsets;
   if (!in.Fixed(&interval) || !in.Fixed(&count) || interval != kInterval ||
-      count != (rows + kInterval - 1) / kInterval ||
-      !in.Bytes((size_t{count} + 1) * 4, &offsets)) {
+      count != (rows + kInterval - 1) / kInterval || !in.Bytes((size_t{count} + 1) * 4, &offsets)) {
     return std::nullopt;
   }
   uint32_t last = 0;

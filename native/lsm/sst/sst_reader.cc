@@ -20,9 +20,12 @@ constexpr uint64_t kMinArrowBytes = 8 + 4 + 6;
 
 PageVerifier::Mode ModeOf(VerifyReads verify) {
   switch (verify) {
-    case VerifyReads::kFirst: return PageVerifier::Mode::kFirst;
-    case VerifyReads::kAlways: return PageVerifier::Mode::kAlways;
-    case VerifyReads::kNever: return PageVerifier::Mode::kNever;
+    case VerifyReads::kFirst:
+      return PageVerifier::Mode::kFirst;
+    case VerifyReads::kAlways:
+      return PageVerifier::Mode::kAlways;
+    case VerifyReads::kNever:
+      return PageVerifier::Mode::kNever;
   }
   return PageVerifier::Mode::kAlways;
 }
@@ -63,8 +66,7 @@ Status SstReaderImpl::Init() {
     return Damaged("the file has " + std::to_string(idx_->file().size()) +
                    " bytes, the manifest says " + std::to_string(meta_.idx_bytes));
   }
-  if (options_.verify != VerifyReads::kNever &&
-      Crc32c(idx_->file().bytes()) != meta_.idx_crc) {
+  if (options_.verify != VerifyReads::kNever && Crc32c(idx_->file().bytes()) != meta_.idx_crc) {
     // The page checksums say where; they hold for all but themselves and the directory.
     MARBLE_RETURN_NOT_OK(idx_->Verify());
     return Damaged("the file's checksum is not the manifest's");
@@ -96,8 +98,7 @@ Status SstReaderImpl::InitSections() {
   for (const int column : properties_.key_columns) {
     if (column >= table.num_fields()) return Damaged("a key column is not in the schema");
   }
-  file_schema_ =
-      FileSchema(options_.schema, properties_.key_columns, properties_.hidden);
+  file_schema_ = FileSchema(options_.schema, properties_.key_columns, properties_.hidden);
   if (TypeFingerprint(*file_schema_) != properties_.type_fingerprint) {
     return MakeError(ErrorCode::kIncompatible,
                      idx_->file().path() +
@@ -127,14 +128,13 @@ Status SstReaderImpl::InitSections() {
 }
 
 Status SstReaderImpl::InitKeys(const arrow::Schema& file_schema) {
-  const size_t columns = options_.codec == nullptr
-                             ? 0
-                             : static_cast<size_t>(options_.codec->num_columns());
+  const size_t columns =
+      options_.codec == nullptr ? 0 : static_cast<size_t>(options_.codec->num_columns());
   if (properties_.key_columns.size() != columns) {
-    return MakeError(ErrorCode::kIncompatible,
-                     idx_->file().path() + ": the file's key has " +
-                         std::to_string(properties_.key_columns.size()) +
-                         " columns, the table's has " + std::to_string(columns));
+    return MakeError(ErrorCode::kIncompatible, idx_->file().path() + ": the file's key has " +
+                                                   std::to_string(properties_.key_columns.size()) +
+                                                   " columns, the table's has " +
+                                                   std::to_string(columns));
   }
   if (columns == 0) return Status::OK();
   raw_ = options_.codec->raw();
@@ -165,11 +165,10 @@ Status SstReaderImpl::InitKeys(const arrow::Schema& file_schema) {
       key.shape = KeyColumn::Shape::kOffsets64;
       key.width = 8;
     } else if (arrow::is_fixed_width(type.id())) {
-      key.width = static_cast<uint64_t>(
-          static_cast<const arrow::FixedWidthType&>(type).bit_width() / 8);
+      key.width =
+          static_cast<uint64_t>(static_cast<const arrow::FixedWidthType&>(type).bit_width() / 8);
     } else {
-      return Damaged("column '" + file_schema.field(column)->name() +
-                     "' cannot be a key column");
+      return Damaged("column '" + file_schema.field(column)->name() + "' cannot be a key column");
     }
     key_columns_.push_back(key);
   }
@@ -193,13 +192,12 @@ Status SstReaderImpl::CheckMeta() const {
 }
 
 Status SstReaderImpl::InitArrow() {
-  MARBLE_ASSIGN_OR_RETURN(file_, io::MappedFile::Open(options_.dir + "/" +
-                                                      SstArrowName(meta_.number)));
+  MARBLE_ASSIGN_OR_RETURN(file_,
+                          io::MappedFile::Open(options_.dir + "/" + SstArrowName(meta_.number)));
   if (file_->size() != meta_.arrow_bytes) {
-    return IdxCorruption(file_->path(),
-                         "the file has " + std::to_string(file_->size()) +
-                             " bytes, the manifest says " +
-                             std::to_string(meta_.arrow_bytes));
+    return IdxCorruption(file_->path(), "the file has " + std::to_string(file_->size()) +
+                                            " bytes, the manifest says " +
+                                            std::to_string(meta_.arrow_bytes));
   }
   if (file_->size() < kMinArrowBytes) {
     return IdxCorruption(file_->path(), "the file is cut off");
@@ -260,12 +258,10 @@ const arrow::RecordBatch& SstReaderImpl::View(int64_t batch) const {
   if (view != nullptr) return **view;
   const uint8_t* base = file_->data();
   const BufferFactory factory = [&](const BufferSpan& span) {
-    return std::make_shared<arrow::Buffer>(base + span.offset,
-                                           static_cast<int64_t>(span.length));
+    return std::make_shared<arrow::Buffer>(base + span.offset, static_cast<int64_t>(span.length));
   };
-  auto mine = std::make_unique<BatchView>(
-      arrow::RecordBatch::Make(file_schema_, layouts_[batch].rows,
-                               BuildArrays(layouts_[batch], *file_schema_, factory)));
+  auto mine = std::make_unique<BatchView>(arrow::RecordBatch::Make(
+      file_schema_, layouts_[batch].rows, BuildArrays(layouts_[batch], *file_schema_, factory)));
   if (views_[batch].compare_exchange_strong(view, mine.get(), std::memory_order_acq_rel)) {
     view = mine.release();
   }
@@ -284,8 +280,7 @@ SstReader::ZoneMap SstReaderImpl::zone_map(int64_t batch, int column) const {
   return DecodeZone(options_.schema->field(column)->type(), zones_->entry(batch, column));
 }
 
-Result<std::string_view> SstReaderImpl::VarValue(const BatchLayout& layout,
-                                                 const KeyColumn& column,
+Result<std::string_view> SstReaderImpl::VarValue(const BatchLayout& layout, const KeyColumn& column,
                                                  int64_t row) const {
   const BufferSpan& offsets = layout.buffers[column.first_buffer + 1];
   const BufferSpan& data = layout.buffers[column.first_buffer + 2];
@@ -304,12 +299,11 @@ Result<std::string_view> SstReaderImpl::VarValue(const BatchLayout& layout,
   }
   if (from > to || to > data.length) {
     return IdxCorruption(file_->path(), "the offsets of the key column at " +
-                                            std::to_string(offsets.offset) +
-                                            " are impossible");
+                                            std::to_string(offsets.offset) + " are impossible");
   }
   MARBLE_RETURN_NOT_OK(pages_->Touch(data.offset + from, to - from));
-  return std::string_view(
-      reinterpret_cast<const char*>(file_->data()) + data.offset + from, to - from);
+  return std::string_view(reinterpret_cast<const char*>(file_->data()) + data.offset + from,
+                          to - from);
 }
 
 /// Verify the pages that hold one row's key, so that the codec may read it.
@@ -326,8 +320,7 @@ Status SstReaderImpl::TouchKey(const BatchLayout& layout, int64_t row) const {
         MARBLE_RETURN_NOT_OK(pages_->Touch(values.offset + at / 8, 1));
         break;
       case KeyColumn::Shape::kFixed:
-        MARBLE_RETURN_NOT_OK(
-            pages_->Touch(values.offset + at * column.width, column.width));
+        MARBLE_RETURN_NOT_OK(pages_->Touch(values.offset + at * column.width, column.width));
         break;
       default:
         MARBLE_RETURN_NOT_OK(VarValue(layout, column, row).status());
@@ -350,8 +343,7 @@ Result<std::string_view> SstReaderImpl::KeyOf(RowLocation at, std::string* scrat
   return std::string_view(*scratch);
 }
 
-Result<std::string_view> SstReaderImpl::KeyAt(int64_t row_number,
-                                              std::string* scratch) const {
+Result<std::string_view> SstReaderImpl::KeyAt(int64_t row_number, std::string* scratch) const {
   if (key_columns_.empty()) {
     return MakeError(ErrorCode::kInvalidArgument,
                      file_->path() + ": a table without a primary key has no keys");
@@ -359,8 +351,7 @@ Result<std::string_view> SstReaderImpl::KeyAt(int64_t row_number,
   return KeyOf(Locate(row_number), scratch);
 }
 
-Result<std::optional<RowLocation>> SstReaderImpl::Find(std::string_view key,
-                                                       uint64_t hash) const {
+Result<std::optional<RowLocation>> SstReaderImpl::Find(std::string_view key, uint64_t hash) const {
   if (key_columns_.empty() || !MayContain(key, hash)) return std::nullopt;
   thread_local std::string scratch;
   if (!points_) {

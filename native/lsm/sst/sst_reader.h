@@ -22,8 +22,8 @@ enum class VerifyReads { kFirst, kAlways, kNever };
 
 struct SstReaderOptions {
   std::string dir;
-  std::shared_ptr<arrow::Schema> schema;   // the table's
-  std::shared_ptr<const KeyCodec> codec;   // null: no primary key
+  std::shared_ptr<arrow::Schema> schema;  // the table's
+  std::shared_ptr<const KeyCodec> codec;  // null: no primary key
   VerifyReads verify = VerifyReads::kFirst;
 };
 
@@ -70,7 +70,7 @@ class SstReader {
   struct ZoneMap {
     std::shared_ptr<arrow::Scalar> min;  // null: unknown
     std::shared_ptr<arrow::Scalar> max;
-    int64_t null_count = -1;             // -1: unknown
+    int64_t null_count = -1;  // -1: unknown
   };
   /// Of a table column in one batch. Only for use inside clean ranges (design: pruning).
   virtual ZoneMap zone_map(int64_t batch, int column) const = 0;

@@ -50,8 +50,7 @@ class SstReaderImpl : public SstReader, public std::enable_shared_from_this<SstR
     if (bloom_) bloom_->Prefetch(hash);
     if (points_) points_->Prefetch(hash);
   }
-  Result<std::optional<RowLocation>> Find(std::string_view key,
-                                          uint64_t hash) const override;
+  Result<std::optional<RowLocation>> Find(std::string_view key, uint64_t hash) const override;
   Result<int64_t> LowerBound(std::string_view key) const override;
   RowLocation Locate(int64_t row_number) const override;
   Result<std::string_view> KeyAt(int64_t row_number, std::string* scratch) const override;
@@ -102,7 +101,7 @@ class SstReaderImpl : public SstReader, public std::enable_shared_from_this<SstR
   std::vector<int64_t> starts_;        // and the number of rows behind them
   std::vector<uint32_t> batch_guess_;  // by row >> guess_shift_: a batch at or before the row's
   int guess_shift_ = 0;
-  std::vector<BufferSpan> regions_;    // what ReadBatch verifies; together, the whole file
+  std::vector<BufferSpan> regions_;  // what ReadBatch verifies; together, the whole file
 
   std::optional<PageVerifier> pages_;
   std::optional<BloomFilter> bloom_;

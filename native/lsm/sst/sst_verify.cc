@@ -25,8 +25,8 @@ bool SameZone(const SstReader::ZoneMap& a, const SstReader::ZoneMap& b) {
 Status SstReaderImpl::Verify() const {
   MARBLE_RETURN_NOT_OK(idx_->Verify());
   const auto crcs = idx_->section(IdxSection::kArrowPageCrcs);
-  MARBLE_RETURN_NOT_OK(CheckPages(file_->bytes(), *crcs, 0, PageCount(file_->size()) - 1,
-                                  file_->path()));
+  MARBLE_RETURN_NOT_OK(
+      CheckPages(file_->bytes(), *crcs, 0, PageCount(file_->size()) - 1, file_->path()));
   MARBLE_RETURN_NOT_OK(VerifyBatches());
   return key_columns_.empty() ? Status::OK() : VerifyKeys();
 }
@@ -43,8 +43,7 @@ Status SstReaderImpl::VerifyBatches() const {
     MARBLE_ASSIGN_OR_RETURN(auto batch, ReadBatch(b));
     const Status valid = batch->ValidateFull();
     if (!valid.ok()) {
-      return IdxCorruption(file_->path(),
-                           "batch " + std::to_string(b) + ": " + MessageOf(valid));
+      return IdxCorruption(file_->path(), "batch " + std::to_string(b) + ": " + MessageOf(valid));
     }
     if (kind_column_ >= 0) {
       const auto* kinds = batch->column_data(kind_column_)->GetValues<uint8_t>(1);
@@ -85,8 +84,7 @@ Status SstReaderImpl::VerifyKeys() const {
     offsets.clear();
     options_.codec->EncodeAll(*batch, &bytes, &offsets);
     const uint64_t* sequences =
-        seq_column_ < 0 ? nullptr
-                        : batch->column_data(seq_column_)->GetValues<uint64_t>(1);
+        seq_column_ < 0 ? nullptr : batch->column_data(seq_column_)->GetValues<uint64_t>(1);
     for (int64_t i = 0; i < batch->num_rows(); ++i) {
       const std::string_view key(bytes.data() + offsets[i], offsets[i + 1] - offsets[i]);
       const int64_t row = starts_[b] + i;
@@ -119,8 +117,7 @@ Status SstReaderImpl::VerifyKeys() const {
     }
   }
   if (last != properties_.max_key) return Damaged("the largest key is not the last row's");
-  if (distinct != properties_.distinct_keys ||
-      (points_ && points_->entries() != distinct)) {
+  if (distinct != properties_.distinct_keys || (points_ && points_->entries() != distinct)) {
     return Damaged("the number of distinct keys is wrong");
   }
   return Status::OK();

@@ -93,7 +93,7 @@ class SstWriterImpl : public SstWriter {
   std::string min_key_;
   std::string last_key_;
   SequenceNumber last_sequence_ = 0;
-  std::vector<uint64_t> hashes_;   // of distinct keys, in order
+  std::vector<uint64_t> hashes_;      // of distinct keys, in order
   std::vector<uint32_t> first_rows_;  // where they begin; empty while that is 0, 1, 2, ...
   uint64_t distinct_keys_ = 0;
   SparseKeysBuilder sparse_;
@@ -104,9 +104,8 @@ Status SstWriterImpl::Start() {
   MARBLE_RETURN_NOT_OK(CheckStorable(*options_.schema));
   arrow_path_ = options_.dir + "/" + SstArrowName(options_.number);
   idx_path_ = options_.dir + "/" + SstIdxName(options_.number);
-  file_schema_ = FileSchema(
-      options_.schema, options_.key_columns,
-      {options_.write_seq, options_.write_kind, options_.write_expires});
+  file_schema_ = FileSchema(options_.schema, options_.key_columns,
+                            {options_.write_seq, options_.write_kind, options_.write_expires});
   MARBLE_ASSIGN_OR_RETURN(auto file, io::AppendFile::Create(arrow_path_));
   created_arrow_ = true;
   stream_ = std::make_shared<ChecksummedStream>(std::move(file));
@@ -117,9 +116,8 @@ Status SstWriterImpl::Start() {
   return Status::OK();
 }
 
-Status SstWriterImpl::CheckRows(const arrow::RecordBatch& rows,
-                                const SequenceNumber* sequences, const uint8_t* kinds,
-                                const int64_t* expires) const {
+Status SstWriterImpl::CheckRows(const arrow::RecordBatch& rows, const SequenceNumber* sequences,
+                                const uint8_t* kinds, const int64_t* expires) const {
   if (finished_ || writer_ == nullptr) {
     return MakeError(ErrorCode::kClosed, arrow_path_ + ": the file is already finished");
   }
@@ -141,23 +139,21 @@ Status SstWriterImpl::CheckRows(const arrow::RecordBatch& rows,
   }
   if (expires != nullptr && !options_.write_expires &&
       std::any_of(expires, expires + n, [](int64_t at) { return at != 0; })) {
-    return MakeError(
-        ErrorCode::kInvalidArgument,
-        arrow_path_ + ": an expiring row was appended, but write_expires is not set");
+    return MakeError(ErrorCode::kInvalidArgument,
+                     arrow_path_ + ": an expiring row was appended, but write_expires is not set");
   }
   for (int i = 0; i < rows.num_columns(); ++i) {
     const arrow::Field& field = *schema.field(i);
     const arrow::ArrayData& column = *rows.column_data(i);
     if (!column.type->Equals(*field.type())) {
-      return MakeError(ErrorCode::kSchema, arrow_path_ + ": column '" + field.name() +
-                                               "' is " + column.type->ToString() +
-                                               ", the table has " +
+      return MakeError(ErrorCode::kSchema, arrow_path_ + ": column '" + field.name() + "' is " +
+                                               column.type->ToString() + ", the table has " +
                                                field.type()->ToString());
     }
     if (field.nullable() || column.GetNullCount() == 0) continue;
     // Only a tombstone may lack a value that is required, and never its key.
-    const bool key = std::find(options_.key_columns.begin(), options_.key_columns.end(),
-                               i) != options_.key_columns.end();
+    const bool key = std::find(options_.key_columns.begin(), options_.key_columns.end(), i) !=
+                     options_.key_columns.end();
     for (int64_t row = 0; row < n; ++row) {
       const bool tombstone = kinds != nullptr && kinds[row] != 0;
       if (column.IsNull(row) && (key || !tombstone)) {
@@ -169,15 +165,13 @@ Status SstWriterImpl::CheckRows(const arrow::RecordBatch& rows,
   }
   if (rows_ + static_cast<uint64_t>(n) > kMaxRows) {
     return MakeError(ErrorCode::kTooLarge,
-                     arrow_path_ + ": a file holds at most " + std::to_string(kMaxRows) +
-                         " rows");
+                     arrow_path_ + ": a file holds at most " + std::to_string(kMaxRows) + " rows");
   }
   return Status::OK();
 }
 
 /// Order, bounds, sparse keys and hashes of the rows' keys.
-Status SstWriterImpl::IndexKeys(const arrow::RecordBatch& rows,
-                                const SequenceNumber* sequences) {
+Status SstWriterImpl::IndexKeys(const arrow::RecordBatch& rows, const SequenceNumber* sequences) {
   key_bytes_.clear();
   key_offsets_.clear();
   options_.codec->EncodeAll(rows, &key_bytes_, &key_offsets_);
@@ -189,15 +183,14 @@ Status SstWriterImpl::IndexKeys(const arrow::RecordBatch& rows,
     const uint64_t row = rows_ + static_cast<uint64_t>(i);
     const int order = row == 0 ? -1 : last.compare(key);
     if (order > 0) {
-      return MakeError(ErrorCode::kInternal, arrow_path_ + ": row " + std::to_string(row) +
-                                                 " is out of key order");
+      return MakeError(ErrorCode::kInternal,
+                       arrow_path_ + ": row " + std::to_string(row) + " is out of key order");
     }
     if (order == 0 && (!options_.write_seq || sequences[i] >= last_sequence_)) {
-      return MakeError(ErrorCode::kInternal,
-                       arrow_path_ + ": row " + std::to_string(row) +
-                           " repeats a key " +
-                           (options_.write_seq ? "without an older sequence"
-                                               : "in a file without sequences"));
+      return MakeError(
+          ErrorCode::kInternal,
+          arrow_path_ + ": row " + std::to_string(row) + " repeats a key " +
+              (options_.write_seq ? "without an older sequence" : "in a file without sequences"));
     }
     if (row == 0) min_key_ = key;
     if (row % limits::kSparseKeyInterval == 0) sparse_.Add(key);
@@ -287,8 +280,7 @@ Status SstWriterImpl::WriteBatch() {
   if (options_.write_expires) {
     columns.push_back(HiddenArray(arrow::int64(), std::exchange(pending_expires_, {})));
   }
-  const auto batch =
-      arrow::RecordBatch::Make(file_schema_, pending_rows_, std::move(columns));
+  const auto batch = arrow::RecordBatch::Make(file_schema_, pending_rows_, std::move(columns));
   MARBLE_RETURN_NOT_OK(writer_->WriteRecordBatch(*batch));
   ++batches_;
   pending_.clear();
@@ -297,14 +289,12 @@ Status SstWriterImpl::WriteBatch() {
   return Status::OK();
 }
 
-Result<FileMeta> SstWriterImpl::Finish(SequenceNumber min_sequence,
-                                       SequenceNumber max_sequence) {
+Result<FileMeta> SstWriterImpl::Finish(SequenceNumber min_sequence, SequenceNumber max_sequence) {
   if (finished_ || writer_ == nullptr) {
     return MakeError(ErrorCode::kClosed, arrow_path_ + ": the file is already finished");
   }
   if (rows_ == 0) {
-    return MakeError(ErrorCode::kInvalidArgument,
-                     arrow_path_ + ": a file needs at least one row");
+    return MakeError(ErrorCode::kInvalidArgument, arrow_path_ + ": a file needs at least one row");
   }
   if (pending_rows_ > 0) MARBLE_RETURN_NOT_OK(WriteBatch());
   MARBLE_RETURN_NOT_OK(writer_->Close());
@@ -324,8 +314,8 @@ Result<FileMeta> SstWriterImpl::Finish(SequenceNumber min_sequence,
   properties.max_key = last_key_;
   properties.hidden = {options_.write_seq, options_.write_kind, options_.write_expires};
   properties.key_columns = options_.key_columns;
-  properties.clean = tombstones_ == 0 && expiring_ == 0 &&
-                     (options_.codec == nullptr || distinct_keys_ == rows_);
+  properties.clean =
+      tombstones_ == 0 && expiring_ == 0 && (options_.codec == nullptr || distinct_keys_ == rows_);
 
   FileMeta meta;
   meta.number = options_.number;
@@ -349,8 +339,7 @@ Status SstWriterImpl::WriteIdx(const SstProperties& properties, FileMeta* meta) 
   MARBLE_ASSIGN_OR_RETURN(auto layouts, ReadLayouts(mapped->bytes(), *file_schema_));
   MARBLE_ASSIGN_OR_RETURN(auto idx, IdxWriter::Create(idx_path_));
   created_idx_ = true;
-  MARBLE_RETURN_NOT_OK(
-      idx->AddSection(IdxSection::kProperties, EncodeProperties(properties)));
+  MARBLE_RETURN_NOT_OK(idx->AddSection(IdxSection::kProperties, EncodeProperties(properties)));
   MARBLE_RETURN_NOT_OK(idx->AddSection(IdxSection::kLayout, EncodeLayouts(layouts)));
   const std::vector<uint32_t> crcs = stream_->page_crcs();
   MARBLE_RETURN_NOT_OK(idx->AddSection(
@@ -364,13 +353,12 @@ Status SstWriterImpl::WriteIdx(const SstProperties& properties, FileMeta* meta) 
     MARBLE_ASSIGN_OR_RETURN(const std::string sparse, sparse_.Finish());
     MARBLE_RETURN_NOT_OK(idx->AddSection(IdxSection::kSparseKeys, sparse));
     if (options_.bloom_bits_per_key > 0) {
-      MARBLE_RETURN_NOT_OK(
-          idx->AddSection(IdxSection::kBloomFilter,
-                          BuildBloomFilter(hashes_, options_.bloom_bits_per_key)));
+      MARBLE_RETURN_NOT_OK(idx->AddSection(IdxSection::kBloomFilter,
+                                           BuildBloomFilter(hashes_, options_.bloom_bits_per_key)));
     }
     if (options_.point_index) {
-      MARBLE_RETURN_NOT_OK(idx->AddSection(IdxSection::kPointIndex,
-                                           BuildPointIndex(hashes_, first_rows_)));
+      MARBLE_RETURN_NOT_OK(
+          idx->AddSection(IdxSection::kPointIndex, BuildPointIndex(hashes_, first_rows_)));
     }
   }
   MARBLE_RETURN_NOT_OK(idx->Finish());
@@ -399,11 +387,10 @@ Result<std::unique_ptr<SstWriter>> SstWriter::Create(const SstWriterOptions& giv
   const size_t keys =
       options.codec == nullptr ? 0 : static_cast<size_t>(options.codec->num_columns());
   if (options.key_columns.size() != keys) {
-    return MakeError(ErrorCode::kInvalidArgument,
-                     "SstWriterOptions.key_columns has " +
-                         std::to_string(options.key_columns.size()) +
-                         " entries, the key codec has " + std::to_string(keys) +
-                         " columns");
+    return MakeError(ErrorCode::kInvalidArgument, "SstWriterOptions.key_columns has " +
+                                                      std::to_string(options.key_columns.size()) +
+                                                      " entries, the key codec has " +
+                                                      std::to_string(keys) + " columns");
   }
   for (const int column : options.key_columns) {
     if (column < 0 || column >= options.schema->num_fields()) {

@@ -40,8 +40,7 @@ std::string BytesOf(const T& value) {
 template <typename T>
 Bounds NumberBounds(const arrow::ArrayData& data) {
   const T* values = data.GetValues<T>(1);
-  const uint8_t* validity =
-      data.GetNullCount() == 0 ? nullptr : data.buffers[0]->data();
+  const uint8_t* validity = data.GetNullCount() == 0 ? nullptr : data.buffers[0]->data();
   bool any = false;
   T min{};
   T max{};
@@ -68,16 +67,14 @@ Bounds BoolBounds(const arrow::ArrayData& data) {
   const int64_t valid = array.length() - array.null_count();
   if (valid == 0) return {};
   const int64_t trues = array.true_count();
-  return {std::string(1, trues == valid ? '\1' : '\0'),
-          std::string(1, trues > 0 ? '\1' : '\0')};
+  return {std::string(1, trues == valid ? '\1' : '\0'), std::string(1, trues > 0 ? '\1' : '\0')};
 }
 
 template <typename Decimal>
 Bounds DecimalBounds(const arrow::ArrayData& data) {
   constexpr size_t kWidth = sizeof(Decimal);
   const uint8_t* values = data.buffers[1]->data() + data.offset * kWidth;
-  const uint8_t* validity =
-      data.GetNullCount() == 0 ? nullptr : data.buffers[0]->data();
+  const uint8_t* validity = data.GetNullCount() == 0 ? nullptr : data.buffers[0]->data();
   int64_t min_row = -1;
   int64_t max_row = -1;
   Decimal min;
@@ -121,9 +118,7 @@ uint32_t DecodeCharacter(std::string_view character) {
 }
 
 void AppendCharacter(std::string* out, uint32_t code) {
-  const auto tail = [code](int shift) {
-    return static_cast<char>(0x80 | (code >> shift & 0x3f));
-  };
+  const auto tail = [code](int shift) { return static_cast<char>(0x80 | (code >> shift & 0x3f)); };
   if (code < 0x80) {
     *out += static_cast<char>(code);
   } else if (code < 0x800) {
@@ -157,11 +152,9 @@ std::optional<std::string> TextSuccessor(std::string_view prefix) {
 template <typename Offset>
 Bounds BinaryBounds(const arrow::ArrayData& data) {
   const auto* offsets = data.GetValues<Offset>(1);
-  const auto* bytes = data.buffers[2] == nullptr
-                          ? nullptr
-                          : reinterpret_cast<const char*>(data.buffers[2]->data());
-  const uint8_t* validity =
-      data.GetNullCount() == 0 ? nullptr : data.buffers[0]->data();
+  const auto* bytes =
+      data.buffers[2] == nullptr ? nullptr : reinterpret_cast<const char*>(data.buffers[2]->data());
+  const uint8_t* validity = data.GetNullCount() == 0 ? nullptr : data.buffers[0]->data();
   bool any = false;
   std::string_view min;
   std::string_view max;
@@ -198,32 +191,50 @@ Bounds BinaryBounds(const arrow::ArrayData& data) {
 
 Bounds BoundsOf(const arrow::ArrayData& data) {
   switch (data.type->id()) {
-    case arrow::Type::BOOL: return BoolBounds(data);
-    case arrow::Type::INT8: return NumberBounds<int8_t>(data);
-    case arrow::Type::INT16: return NumberBounds<int16_t>(data);
+    case arrow::Type::BOOL:
+      return BoolBounds(data);
+    case arrow::Type::INT8:
+      return NumberBounds<int8_t>(data);
+    case arrow::Type::INT16:
+      return NumberBounds<int16_t>(data);
     case arrow::Type::INT32:
     case arrow::Type::DATE32:
-    case arrow::Type::TIME32: return NumberBounds<int32_t>(data);
+    case arrow::Type::TIME32:
+      return NumberBounds<int32_t>(data);
     case arrow::Type::INT64:
     case arrow::Type::DATE64:
     case arrow::Type::TIME64:
     case arrow::Type::TIMESTAMP:
-    case arrow::Type::DURATION: return NumberBounds<int64_t>(data);
-    case arrow::Type::UINT8: return NumberBounds<uint8_t>(data);
-    case arrow::Type::UINT16: return NumberBounds<uint16_t>(data);
-    case arrow::Type::UINT32: return NumberBounds<uint32_t>(data);
-    case arrow::Type::UINT64: return NumberBounds<uint64_t>(data);
-    case arrow::Type::FLOAT: return NumberBounds<float>(data);
-    case arrow::Type::DOUBLE: return NumberBounds<double>(data);
-    case arrow::Type::DECIMAL32: return NumberBounds<int32_t>(data);
-    case arrow::Type::DECIMAL64: return NumberBounds<int64_t>(data);
-    case arrow::Type::DECIMAL128: return DecimalBounds<arrow::Decimal128>(data);
-    case arrow::Type::DECIMAL256: return DecimalBounds<arrow::Decimal256>(data);
+    case arrow::Type::DURATION:
+      return NumberBounds<int64_t>(data);
+    case arrow::Type::UINT8:
+      return NumberBounds<uint8_t>(data);
+    case arrow::Type::UINT16:
+      return NumberBounds<uint16_t>(data);
+    case arrow::Type::UINT32:
+      return NumberBounds<uint32_t>(data);
+    case arrow::Type::UINT64:
+      return NumberBounds<uint64_t>(data);
+    case arrow::Type::FLOAT:
+      return NumberBounds<float>(data);
+    case arrow::Type::DOUBLE:
+      return NumberBounds<double>(data);
+    case arrow::Type::DECIMAL32:
+      return NumberBounds<int32_t>(data);
+    case arrow::Type::DECIMAL64:
+      return NumberBounds<int64_t>(data);
+    case arrow::Type::DECIMAL128:
+      return DecimalBounds<arrow::Decimal128>(data);
+    case arrow::Type::DECIMAL256:
+      return DecimalBounds<arrow::Decimal256>(data);
     case arrow::Type::STRING:
-    case arrow::Type::BINARY: return BinaryBounds<int32_t>(data);
+    case arrow::Type::BINARY:
+      return BinaryBounds<int32_t>(data);
     case arrow::Type::LARGE_STRING:
-    case arrow::Type::LARGE_BINARY: return BinaryBounds<int64_t>(data);
-    default: return {};
+    case arrow::Type::LARGE_BINARY:
+      return BinaryBounds<int64_t>(data);
+    default:
+      return {};
   }
 }
 
@@ -237,8 +248,8 @@ std::shared_ptr<arrow::Scalar> ScalarOf(const std::shared_ptr<arrow::DataType>& 
   if (!arrow::is_fixed_width(type->id())) return nullptr;
   const int bits = static_cast<const arrow::FixedWidthType&>(*type).bit_width();
   if (bytes.size() != static_cast<size_t>(bits + 7) / 8) return nullptr;
-  auto data = arrow::ArrayData::Make(
-      type, 1, {nullptr, arrow::Buffer::FromString(std::string(bytes))}, 0);
+  auto data =
+      arrow::ArrayData::Make(type, 1, {nullptr, arrow::Buffer::FromString(std::string(bytes))}, 0);
   auto scalar = arrow::MakeArray(data)->GetScalar(0);
   return scalar.ok() ? *scalar : nullptr;
 }
@@ -279,8 +290,7 @@ SstReader::ZoneMap DecodeZone(const std::shared_ptr<arrow::DataType>& type,
   return zone;
 }
 
-void ZoneMapBuilder::AddBatch(
-    const std::vector<std::shared_ptr<arrow::ArrayData>>& columns) {
+void ZoneMapBuilder::AddBatch(const std::vector<std::shared_ptr<arrow::ArrayData>>& columns) {
   for (int i = 0; i < num_columns_; ++i) {
     entries_ += EncodeZone(*columns[i]);
     offsets_.push_back(entries_.size());
@@ -299,8 +309,7 @@ Result<std::string> ZoneMapBuilder::Finish() const {
   return out;
 }
 
-std::optional<ZoneMaps> ZoneMaps::Parse(std::string_view section, uint64_t batches,
-                                        int columns) {
+std::optional<ZoneMaps> ZoneMaps::Parse(std::string_view section, uint64_t batches, int columns) {
   Decoder in(section);
   uint32_t num_columns = 0;
   uint32_t count = 0;

@@ -38,15 +38,13 @@ class ZoneMapBuilder {
 /// The encoded entry of one column.
 std::string EncodeZone(const arrow::ArrayData& column);
 /// Unknown where the bytes are malformed.
-SstReader::ZoneMap DecodeZone(const std::shared_ptr<arrow::DataType>& type,
-                              std::string_view entry);
+SstReader::ZoneMap DecodeZone(const std::shared_ptr<arrow::DataType>& type, std::string_view entry);
 
 /// The maps where they lie, in a mapping that outlives them. Immutable.
 class ZoneMaps {
  public:
   /// Nothing when the section does not hold `batches` times `columns` entries.
-  static std::optional<ZoneMaps> Parse(std::string_view section, uint64_t batches,
-                                       int columns);
+  static std::optional<ZoneMaps> Parse(std::string_view section, uint64_t batches, int columns);
   std::string_view entry(int64_t batch, int column) const;
 
  private:

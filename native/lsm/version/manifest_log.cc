@@ -55,8 +55,8 @@ std::string LogName(uint64_t segment) {
   return name;
 }
 
-bool ParseNumberedName(std::string_view name, std::string_view prefix,
-                       std::string_view suffix, uint64_t* number) {
+bool ParseNumberedName(std::string_view name, std::string_view prefix, std::string_view suffix,
+                       uint64_t* number) {
   if (!name.starts_with(prefix) || !name.ends_with(suffix)) return false;
   if (name.size() <= prefix.size() + suffix.size()) return false;
   name = name.substr(prefix.size(), name.size() - prefix.size() - suffix.size());
@@ -137,8 +137,7 @@ Result<std::optional<ManifestLog::Loaded>> ManifestLog::Load(const std::string& 
   return std::optional<Loaded>(std::move(loaded));
 }
 
-Result<std::unique_ptr<ManifestLog>> ManifestLog::Create(const std::string& dir,
-                                                         uint64_t number,
+Result<std::unique_ptr<ManifestLog>> ManifestLog::Create(const std::string& dir, uint64_t number,
                                                          ManifestState state) {
   MARBLE_RETURN_NOT_OK(state.CheckInvariants());
   MARBLE_ASSIGN_OR_RETURN(const std::string snapshot, state.Snapshot().Encode());

@@ -20,8 +20,8 @@ inline constexpr uint8_t kManifestVersion = 1;
 std::string ManifestName(uint64_t number);  // MANIFEST-000001
 std::string LogName(uint64_t segment);      // 000001.log
 /// The number in a name of the form <prefix>NNNNNN<suffix>; false when it is another name.
-bool ParseNumberedName(std::string_view name, std::string_view prefix,
-                       std::string_view suffix, uint64_t* number);
+bool ParseNumberedName(std::string_view name, std::string_view prefix, std::string_view suffix,
+                       uint64_t* number);
 
 class ManifestLog {
  public:
@@ -45,8 +45,7 @@ class ManifestLog {
   uint64_t number() const { return number_; }
 
  private:
-  ManifestLog(uint64_t number, ManifestState state)
-      : number_(number), state_(std::move(state)) {}
+  ManifestLog(uint64_t number, ManifestState state) : number_(number), state_(std::move(state)) {}
   const uint64_t number_;
   ManifestState state_;
   std::unique_ptr<io::AppendFile> file_;

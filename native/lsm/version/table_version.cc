@@ -7,15 +7,13 @@
 
 namespace marble::lsm {
 
-SstFile::SstFile(std::string directory, std::shared_ptr<SstReader> opened,
-                 bool cache_batches)
+SstFile::SstFile(std::string directory, std::shared_ptr<SstReader> opened, bool cache_batches)
     : dir(std::move(directory)),
       reader(std::move(opened)),
       meta(reader->meta()),
-      batches_(cache_batches
-                   ? std::make_unique<std::atomic<const CachedBatch*>[]>(
-                         static_cast<size_t>(reader->num_batches()))
-                   : nullptr) {}
+      batches_(cache_batches ? std::make_unique<std::atomic<const CachedBatch*>[]>(
+                                   static_cast<size_t>(reader->num_batches()))
+                             : nullptr) {}
 
 Result<std::shared_ptr<arrow::RecordBatch>> SstFile::ReadBatch(int64_t batch) const {
   if (batches_ == nullptr) return reader->ReadBatch(batch);
@@ -23,8 +21,7 @@ Result<std::shared_ptr<arrow::RecordBatch>> SstFile::ReadBatch(int64_t batch) co
   if (cached != nullptr) return *cached;
   MARBLE_ASSIGN_OR_RETURN(auto read, reader->ReadBatch(batch));
   auto mine = std::make_unique<const CachedBatch>(read);
-  if (batches_[batch].compare_exchange_strong(cached, mine.get(),
-                                              std::memory_order_acq_rel)) {
+  if (batches_[batch].compare_exchange_strong(cached, mine.get(), std::memory_order_acq_rel)) {
     (void)mine.release();
   }
   return read;
@@ -62,14 +59,12 @@ std::shared_ptr<const TableVersion> MakeTableVersion(std::vector<SstFileRef> fil
   for (auto& file : files) {
     (file->meta.level == 0 ? version->level0 : version->run).push_back(std::move(file));
   }
-  std::sort(version->level0.begin(), version->level0.end(),
-            [](const SstFileRef& a, const SstFileRef& b) {
-              return a->meta.number > b->meta.number;
-            });
-  std::sort(version->run.begin(), version->run.end(),
-            [](const SstFileRef& a, const SstFileRef& b) {
-              return a->meta.min_key < b->meta.min_key;
-            });
+  std::sort(
+      version->level0.begin(), version->level0.end(),
+      [](const SstFileRef& a, const SstFileRef& b) { return a->meta.number > b->meta.number; });
+  std::sort(version->run.begin(), version->run.end(), [](const SstFileRef& a, const SstFileRef& b) {
+    return a->meta.min_key < b->meta.min_key;
+  });
   return version;
 }
 

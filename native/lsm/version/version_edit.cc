@@ -54,9 +54,9 @@ Result<std::string> EncodeTable(const TableDescriptor& table) {
   PutVarint(&out, table.key_columns.size());
   for (int column : table.key_columns) PutVarint(&out, static_cast<uint64_t>(column));
   const TableOptions& o = table.options;
-  PutVarint(&out, (table.is_state_family ? kStateFamily : 0) |
-                      (table.is_system ? kSystem : 0) | (o.point_index ? kPointIndex : 0) |
-                      (o.zone_maps ? kZoneMaps : 0) | (o.lazy_index ? kLazyIndex : 0));
+  PutVarint(&out, (table.is_state_family ? kStateFamily : 0) | (table.is_system ? kSystem : 0) |
+                      (o.point_index ? kPointIndex : 0) | (o.zone_maps ? kZoneMaps : 0) |
+                      (o.lazy_index ? kLazyIndex : 0));
   PutFixed<double>(&out, o.bloom_bits_per_key);
   PutVarint(&out, static_cast<uint64_t>(o.batch_rows));
   PutVarint(&out, static_cast<uint64_t>(o.batch_bytes));
@@ -83,8 +83,8 @@ Result<TableDescriptor> DecodeTable(std::string_view bytes) {
     if (!in.Varint(&column)) return Malformed("table");
     table.key_columns.push_back(static_cast<int>(column));
   }
-  if (!in.Varint(&flags) || !in.Fixed(&table.options.bloom_bits_per_key) ||
-      !in.Varint(&rows) || !in.Varint(&batch_bytes)) {
+  if (!in.Varint(&flags) || !in.Fixed(&table.options.bloom_bits_per_key) || !in.Varint(&rows) ||
+      !in.Varint(&batch_bytes)) {
     return Malformed("table");
   }
   table.is_state_family = flags & kStateFamily;
@@ -125,11 +125,10 @@ Result<FileMeta> DecodeFile(std::string_view bytes) {
   uint64_t table, level, flags;
   std::string_view min_key, max_key;
   if (!in.Varint(&file.number) || !in.Varint(&table) || !in.Varint(&level) ||
-      !in.Varint(&file.arrow_bytes) || !in.Varint(&file.idx_bytes) ||
-      !in.Varint(&file.rows) || !in.Varint(&file.tombstones) ||
-      !in.Varint(&file.min_sequence) || !in.Varint(&file.max_sequence) ||
-      !in.LengthPrefixed(&min_key) || !in.LengthPrefixed(&max_key) || !in.Varint(&flags) ||
-      !in.Fixed(&file.idx_crc)) {
+      !in.Varint(&file.arrow_bytes) || !in.Varint(&file.idx_bytes) || !in.Varint(&file.rows) ||
+      !in.Varint(&file.tombstones) || !in.Varint(&file.min_sequence) ||
+      !in.Varint(&file.max_sequence) || !in.LengthPrefixed(&min_key) ||
+      !in.LengthPrefixed(&max_key) || !in.Varint(&flags) || !in.Fixed(&file.idx_crc)) {
     return Malformed("file");
   }
   file.table = static_cast<TableId>(table);
@@ -329,9 +328,8 @@ Status ManifestState::CheckInvariants() const {
     }
   }
   for (auto& [table, run] : runs) {
-    std::sort(run.begin(), run.end(), [](const FileMeta* a, const FileMeta* b) {
-      return a->min_key < b->min_key;
-    });
+    std::sort(run.begin(), run.end(),
+              [](const FileMeta* a, const FileMeta* b) { return a->min_key < b->min_key; });
     for (size_t i = 1; i < run.size(); ++i) {
       if (run[i - 1]->max_key >= run[i]->min_key) {
         return broken("files " + std::to_string(run[i - 1]->number) + " and " +

@@ -72,8 +72,7 @@ Result<std::optional<SegmentHeader>> DecodeSegmentHeader(const uint8_t* bytes, s
 }
 
 bool DecodeRecord(const uint8_t* segment, size_t limit, size_t offset, uint64_t segment_id,
-                  uint32_t seed, RecordHeader* header, RecordLayout* layout,
-                  const char** why) {
+                  uint32_t seed, RecordHeader* header, RecordLayout* layout, const char** why) {
   const auto bad = [why](const char* reason) {
     if (why != nullptr) *why = reason;
     return false;
@@ -135,9 +134,8 @@ std::optional<uint64_t> ParseSegmentName(std::string_view name) {
     if (c < '0' || c > '9') return std::nullopt;
     id = id * 10 + static_cast<uint64_t>(c - '0');
   }
-  return SegmentName(id) == std::string(name) + std::string(kSuffix)
-             ? std::optional<uint64_t>(id)
-             : std::nullopt;
+  return SegmentName(id) == std::string(name) + std::string(kSuffix) ? std::optional<uint64_t>(id)
+                                                                     : std::nullopt;
 }
 
 }  // namespace marble::lsm::log_format

@@ -36,15 +36,15 @@ struct SegmentHeader {
 };
 
 struct RecordHeader {
-  uint32_t crc;             // masked, over all bytes behind it
+  uint32_t crc;  // masked, over all bytes behind it
   uint32_t payload_bytes;
   uint8_t type;
-  uint8_t pad_bytes;        // between header and payload
-  uint16_t reserved16;      // 0
-  uint32_t reserved32;      // 0
+  uint8_t pad_bytes;    // between header and payload
+  uint16_t reserved16;  // 0
+  uint32_t reserved32;  // 0
   uint64_t segment_id;
-  uint64_t sequence;        // of the batch; for other types the next one
-  uint64_t published;       // log positions as of reservation
+  uint64_t sequence;   // of the batch; for other types the next one
+  uint64_t published;  // log positions as of reservation
   uint64_t synced;
 };
 static_assert(sizeof(RecordHeader) == kRecordHeaderBytes);

@@ -24,8 +24,8 @@ struct SegmentFile {
   uint64_t id;
   std::shared_ptr<io::LogFile> file;
   std::optional<SegmentHeader> header;
-  std::string header_error;           // why there is no header
-  bool header_blank = false;          // never written: all zero, or the file is too short
+  std::string header_error;   // why there is no header
+  bool header_blank = false;  // never written: all zero, or the file is too short
   std::optional<uint64_t> fixed_end;
   uint32_t seed;
 
@@ -37,17 +37,17 @@ struct SegmentFile {
 
 /// The first place where the log is not what a writer would have left.
 struct BadSpot {
-  size_t segment;                      // index
+  size_t segment;  // index
   size_t offset;
-  std::optional<LogPosition> position; // unknown if no header says where the log begins
+  std::optional<LogPosition> position;  // unknown if no header says where the log begins
   std::string why;
-  bool always_corruption = false;      // no crash leaves this behind
+  bool always_corruption = false;  // no crash leaves this behind
 };
 
 /// What lies behind a bad spot.
 struct Remains {
-  uint64_t bytes = 0;     // up to the last byte that is not zero
-  std::string evidence;   // not empty: a later record proves that the bad spot was once good
+  uint64_t bytes = 0;    // up to the last byte that is not zero
+  std::string evidence;  // not empty: a later record proves that the bad spot was once good
 };
 
 class Recovery {
@@ -56,8 +56,7 @@ class Recovery {
       : options_(options), apply_(apply) {}
 
   Result<RecoveryResult> Run() {
-    MARBLE_ASSIGN_OR_RETURN(database_id_,
-                            log_format::ParseId("database id", options_.database_id));
+    MARBLE_ASSIGN_OR_RETURN(database_id_, log_format::ParseId("database id", options_.database_id));
     MARBLE_ASSIGN_OR_RETURN(boot_id_, log_format::ParseId("boot id", options_.boot_id));
     boot_known_ = boot_id_ != std::string(log_format::kIdBytes, '\0');
     MARBLE_RETURN_NOT_OK(FindSegments());
@@ -102,11 +101,9 @@ class Recovery {
     SegmentFile segment;
     segment.id = id;
     segment.fixed_end = fixed_end;
-    segment.seed = log_format::CrcSeed(
-        reinterpret_cast<const uint8_t*>(database_id_.data()), id);
+    segment.seed = log_format::CrcSeed(reinterpret_cast<const uint8_t*>(database_id_.data()), id);
     MARBLE_ASSIGN_OR_RETURN(
-        segment.file,
-        io::LogFile::OpenForRead(options_.dir + "/" + log_format::SegmentName(id)));
+        segment.file, io::LogFile::OpenForRead(options_.dir + "/" + log_format::SegmentName(id)));
     const uint8_t* data = segment.file->data();
     auto header =
         log_format::DecodeSegmentHeader(data, segment.file->size(), &segment.header_error);
@@ -116,8 +113,7 @@ class Recovery {
     }
     segment.header = *header;
     const size_t begin = std::min(segment.file->size(), kSegmentHeaderBytes);
-    segment.header_blank =
-        std::all_of(data, data + begin, [](uint8_t byte) { return byte == 0; });
+    segment.header_blank = std::all_of(data, data + begin, [](uint8_t byte) { return byte == 0; });
     return segment;
   }
 
@@ -161,8 +157,7 @@ class Recovery {
       return "the segment belongs to another database";
     }
     if (header.segment_id != segment.id) {
-      return "the segment's header says that it is segment " +
-             std::to_string(header.segment_id);
+      return "the segment's header says that it is segment " + std::to_string(header.segment_id);
     }
     if (expected && header.base != *expected) {
       return "the segment begins at log position " + std::to_string(header.base) +
@@ -182,9 +177,8 @@ class Recovery {
       RecordHeader header;
       RecordLayout layout;
       const char* why = "";
-      const bool good = log_format::DecodeRecord(segment.file->data(), limit, offset,
-                                                 segment.id, segment.seed, &header, &layout,
-                                                 &why);
+      const bool good = log_format::DecodeRecord(segment.file->data(), limit, offset, segment.id,
+                                                 segment.seed, &header, &layout, &why);
       if (!good) return std::optional<BadSpot>({index, offset, base + offset, why});
       offset = layout.end;
       result_.end = base + offset;
@@ -218,9 +212,9 @@ class Recovery {
                            std::to_string(header.sequence) + " behind sequence " +
                            std::to_string(result_.last_sequence));
     }
-    MARBLE_RETURN_NOT_OK(apply_({header.sequence, segment.id, segment.header->base + layout.end,
-                                 segment.file->data() + layout.payload, header.payload_bytes,
-                                 segment.file}));
+    MARBLE_RETURN_NOT_OK(
+        apply_({header.sequence, segment.id, segment.header->base + layout.end,
+                segment.file->data() + layout.payload, header.payload_bytes, segment.file}));
     result_.last_sequence = header.sequence;
     ++result_.records;
     return false;
@@ -304,7 +298,8 @@ class Recovery {
   std::string Evidence(const SegmentFile& segment, size_t offset, const RecordHeader& header,
                        LogPosition bad) const {
     const std::string record = "a later record (" + segment.file->path() + ", offset " +
-                               std::to_string(offset) + ") was written when everything before "
+                               std::to_string(offset) +
+                               ") was written when everything before "
                                "log position ";
     if (header.synced > bad) {
       return record + std::to_string(header.synced) + " was durable";
@@ -362,8 +357,7 @@ class Recovery {
 
 }  // namespace
 
-Result<RecoveryResult> RecoverLog(const RecoveryOptions& options,
-                                  const LogWriter::Publish& apply) {
+Result<RecoveryResult> RecoverLog(const RecoveryOptions& options, const LogWriter::Publish& apply) {
   return Recovery(options, apply).Run();
 }
 

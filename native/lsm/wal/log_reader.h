@@ -25,21 +25,21 @@ struct FixedEnd {
 struct RecoveryOptions {
   std::string dir;
   std::string database_id;
-  std::string boot_id;                // of this boot
-  uint64_t first_segment;             // older segments are flushed: ignored
+  std::string boot_id;     // of this boot
+  uint64_t first_segment;  // older segments are flushed: ignored
   std::vector<FixedEnd> fixed_ends;
-  bool truncate_corruption = false;   // recovery: 'truncate'
+  bool truncate_corruption = false;  // recovery: 'truncate'
 };
 
 struct RecoveryResult {
-  LogPosition end = 0;                 // log position behind the last good record
-  SequenceNumber last_sequence = 0;    // 0: no record
-  uint64_t last_segment = 0;           // highest id of a file; 0: none. Write to the next
-  std::vector<FixedEnd> ends;          // of every segment read: to be put into the manifest
+  LogPosition end = 0;               // log position behind the last good record
+  SequenceNumber last_sequence = 0;  // 0: no record
+  uint64_t last_segment = 0;         // highest id of a file; 0: none. Write to the next
+  std::vector<FixedEnd> ends;        // of every segment read: to be put into the manifest
   bool clean_close = false;
   uint64_t records = 0;
-  uint64_t truncated_bytes = 0;        // of a torn tail
-  std::string truncation_reason;       // for the event; empty when nothing was cut
+  uint64_t truncated_bytes = 0;   // of a torn tail
+  std::string truncation_reason;  // for the event; empty when nothing was cut
 };
 
 /// Replay records in order, sync what was read, remove segment files that were never used.
@@ -47,7 +47,6 @@ struct RecoveryResult {
 /// `last_segment` is the highest id of any file found, used or not. `apply` gets each write
 /// batch; its payload stays valid while the segment in it is referenced. Errors: kCorruption
 /// with file and offset; kIncompatible for a newer format; what `apply` returns.
-Result<RecoveryResult> RecoverLog(const RecoveryOptions& options,
-                                  const LogWriter::Publish& apply);
+Result<RecoveryResult> RecoverLog(const RecoveryOptions& options, const LogWriter::Publish& apply);
 
 }  // namespace marble::lsm

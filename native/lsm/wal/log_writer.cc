@@ -103,8 +103,8 @@ struct Reservation {
 
 class LogWriterImpl final : public LogWriter {
  public:
-  LogWriterImpl(LogOptions options, std::string database_id, std::string boot_id,
-                LogPosition start, SequenceNumber next_sequence)
+  LogWriterImpl(LogOptions options, std::string database_id, std::string boot_id, LogPosition start,
+                SequenceNumber next_sequence)
       : options_(std::move(options)),
         database_id_(std::move(database_id)),
         boot_id_(std::move(boot_id)),
@@ -133,10 +133,10 @@ class LogWriterImpl final : public LogWriter {
   Result<PublishedRecord> Append(size_t payload_bytes, const Fill& fill,
                                  const Publish& publish) override {
     if (payload_bytes > limits::kMaxWriteBatchBytes) {
-      return MakeError(ErrorCode::kTooLarge,
-                       "a write batch of " + std::to_string(payload_bytes) +
-                           " bytes is larger than " +
-                           std::to_string(limits::kMaxWriteBatchBytes) + "; split it");
+      return MakeError(ErrorCode::kTooLarge, "a write batch of " + std::to_string(payload_bytes) +
+                                                 " bytes is larger than " +
+                                                 std::to_string(limits::kMaxWriteBatchBytes) +
+                                                 "; split it");
     }
     Reservation own;
     std::optional<Reservation> rolled;
@@ -145,8 +145,7 @@ class LogWriterImpl final : public LogWriter {
       MARBLE_RETURN_NOT_OK(CheckOpen());
       if (LayoutOf(used_, payload_bytes).end + kEndRecordBytes > segment_->file->size()) {
         rolled.emplace();
-        MARBLE_RETURN_NOT_OK(
-            RollLocked(log_format::SegmentBytesFor(payload_bytes), &*rolled));
+        MARBLE_RETURN_NOT_OK(RollLocked(log_format::SegmentBytesFor(payload_bytes), &*rolled));
       }
       own = Reserve(RecordType::kWriteBatch, payload_bytes);
       PrepareAhead();
@@ -159,12 +158,9 @@ class LogWriterImpl final : public LogWriter {
     Complete(&own);
 
     WaitForTurn(own.start());
-    PublishedRecord record{own.header.sequence,
-                           own.segment->id,
-                           own.end(),
-                           own.segment->file->data() + own.layout.payload,
-                           payload_bytes,
-                           own.segment->file};
+    PublishedRecord record{own.header.sequence, own.segment->id,
+                           own.end(),           own.segment->file->data() + own.layout.payload,
+                           payload_bytes,       own.segment->file};
     Status published = PublishBytes(own);
     if (published.ok() && filled.ok()) {
       published = publish(record);
@@ -179,10 +175,9 @@ class LogWriterImpl final : public LogWriter {
 
   Status Sync(LogPosition position) override {
     if (position > published()) {
-      return MakeError(ErrorCode::kInvalidArgument,
-                       "log position " + std::to_string(position) +
-                           " is not published yet, the log ends at " +
-                           std::to_string(published()));
+      return MakeError(ErrorCode::kInvalidArgument, "log position " + std::to_string(position) +
+                                                        " is not published yet, the log ends at " +
+                                                        std::to_string(published()));
     }
     return SyncUpTo(position, kOpenEnd);
   }
@@ -222,16 +217,12 @@ class LogWriterImpl final : public LogWriter {
     return SyncUpTo(published(), kOpenEnd);
   }
 
-  LogPosition published() const override {
-    return published_.load(std::memory_order_acquire);
-  }
+  LogPosition published() const override { return published_.load(std::memory_order_acquire); }
   LogPosition synced() const override { return synced_.load(std::memory_order_acquire); }
   SequenceNumber last_published_sequence() const override {
     return last_sequence_.load(std::memory_order_acquire);
   }
-  uint64_t current_segment() const override {
-    return current_id_.load(std::memory_order_acquire);
-  }
+  uint64_t current_segment() const override { return current_id_.load(std::memory_order_acquire); }
   Status background_error() const override {
     if (!failed_.load(std::memory_order_acquire)) return Status::OK();
     std::lock_guard lock(error_mutex_);
@@ -242,9 +233,7 @@ class LogWriterImpl final : public LogWriter {
   size_t segment_bytes() const {
     return AlignUp(std::max(options_.segment_bytes, kFileAlignment), kFileAlignment);
   }
-  std::string PathOf(uint64_t id) const {
-    return options_.dir + "/" + log_format::SegmentName(id);
-  }
+  std::string PathOf(uint64_t id) const { return options_.dir + "/" + log_format::SegmentName(id); }
 
   // --- Segments -------------------------------------------------------------------------
 
@@ -394,11 +383,10 @@ class LogWriterImpl final : public LogWriter {
     header = {};
     header.payload_bytes = static_cast<uint32_t>(payload_bytes);
     header.type = static_cast<uint8_t>(type);
-    header.pad_bytes = static_cast<uint8_t>(own.layout.payload - own.offset -
-                                            log_format::kRecordHeaderBytes);
+    header.pad_bytes =
+        static_cast<uint8_t>(own.layout.payload - own.offset - log_format::kRecordHeaderBytes);
     header.segment_id = segment_->id;
-    header.sequence =
-        type == RecordType::kWriteBatch ? next_sequence_++ : next_sequence_;
+    header.sequence = type == RecordType::kWriteBatch ? next_sequence_++ : next_sequence_;
     header.published = published_.load(std::memory_order_acquire);
     header.synced = synced_.load(std::memory_order_acquire);
     return own;
@@ -436,7 +424,9 @@ class LogWriterImpl final : public LogWriter {
     // this thread sees the waiter.
     published_.store(end);
     if (turn_waiters_.load() == 0) return;
-    { std::lock_guard lock(turn_mutex_); }
+    {
+      std::lock_guard lock(turn_mutex_);
+    }
     turn_.notify_all();
   }
 
@@ -444,9 +434,9 @@ class LogWriterImpl final : public LogWriter {
   Status Fail(const Status& cause) {
     std::lock_guard lock(error_mutex_);
     if (!failed_.load()) {
-      error_ = MakeError(ErrorCode::kReadOnly,
-                         "the log is read-only until the database is reopened, because of: " +
-                             MessageOf(cause));
+      error_ = MakeError(
+          ErrorCode::kReadOnly,
+          "the log is read-only until the database is reopened, because of: " + MessageOf(cause));
       failed_.store(true);
     }
     return error_;
@@ -459,9 +449,8 @@ class LogWriterImpl final : public LogWriter {
       const size_t from = std::max(prefault_end_, used_);
       prefault_end_ = std::min(size, used_ + limits::kLogPrefaultBytes);
       if (from < prefault_end_) {
-        ahead_worker_->Post([file = segment_->file, from, to = prefault_end_] {
-          file->Prefault(from, to);
-        });
+        ahead_worker_->Post(
+            [file = segment_->file, from, to = prefault_end_] { file->Prefault(from, to); });
       }
     }
     if (!next_requested_ && used_ > size / 2) {
@@ -508,8 +497,8 @@ class LogWriterImpl final : public LogWriter {
   struct Unsynced {
     std::shared_ptr<io::LogFile> file;
     LogPosition base;
-    LogPosition end;      // kOpenEnd while it takes records
-    bool directory_dirty; // its name is not durable yet
+    LogPosition end;       // kOpenEnd while it takes records
+    bool directory_dirty;  // its name is not durable yet
   };
 
   Status SyncFiles(const std::vector<Unsynced>& files) const {
@@ -537,8 +526,8 @@ class LogWriterImpl final : public LogWriter {
   // Reservation: protected by mutex_. Order: mutex_ before next_mutex_ and sync_mutex_.
   std::mutex mutex_;
   SegmentRef segment_;
-  size_t used_ = 0;             // of segment_
-  size_t prefault_end_ = 0;     // asked for so far, in segment_
+  size_t used_ = 0;          // of segment_
+  size_t prefault_end_ = 0;  // asked for so far, in segment_
   bool next_requested_ = false;
   bool closed_ = false;
   SequenceNumber next_sequence_;
@@ -554,8 +543,8 @@ class LogWriterImpl final : public LogWriter {
   alignas(64) std::atomic<LogPosition> synced_;
   std::mutex sync_mutex_;
   std::condition_variable sync_done_;
-  bool syncing_ = false;            // protected by sync_mutex_, like unsynced_
-  std::deque<Unsynced> unsynced_;   // in log order; the last one takes records
+  bool syncing_ = false;           // protected by sync_mutex_, like unsynced_
+  std::deque<Unsynced> unsynced_;  // in log order; the last one takes records
 
   enum class NextState { kNone, kRequested, kCreating, kReady };
   std::mutex next_mutex_;
@@ -579,14 +568,13 @@ Result<std::unique_ptr<LogWriter>> LogWriter::Open(const LogOptions& options,
                                                    uint64_t first_segment, LogPosition start,
                                                    SequenceNumber next_sequence) {
   if (first_segment == 0 || next_sequence == 0) {
-    return MakeError(ErrorCode::kInvalidArgument,
-                     "log segments and sequence numbers begin with 1");
+    return MakeError(ErrorCode::kInvalidArgument, "log segments and sequence numbers begin with 1");
   }
   MARBLE_ASSIGN_OR_RETURN(auto database_id,
                           log_format::ParseId("database id", options.database_id));
   MARBLE_ASSIGN_OR_RETURN(auto boot_id, log_format::ParseId("boot id", options.boot_id));
-  auto writer = std::make_unique<LogWriterImpl>(options, std::move(database_id),
-                                                std::move(boot_id), start, next_sequence);
+  auto writer = std::make_unique<LogWriterImpl>(options, std::move(database_id), std::move(boot_id),
+                                                start, next_sequence);
   MARBLE_RETURN_NOT_OK(writer->Start(first_segment, start));
   return writer;
 }

@@ -28,10 +28,10 @@ namespace marble::lsm {
 enum class RecordType : uint8_t { kWriteBatch = 1, kSegmentEnd = 2, kCleanClose = 3, kVoid = 4 };
 
 struct LogOptions {
-  std::string dir;                                   // where NNNNNN.log files live
+  std::string dir;  // where NNNNNN.log files live
   size_t segment_bytes = limits::kLogSegmentBytes;
-  std::string boot_id;                               // uuid text, written into segment headers
-  std::string database_id;                           // 16 bytes, or a uuid's text
+  std::string boot_id;      // uuid text, written into segment headers
+  std::string database_id;  // 16 bytes, or a uuid's text
   /// Makes segment files; empty: io::LogFile::Create. For tests and for databases in memory.
   std::function<Result<std::shared_ptr<io::LogFile>>(const std::string& path, size_t size)>
       create_file = {};
@@ -41,8 +41,8 @@ struct LogOptions {
 struct PublishedRecord {
   SequenceNumber sequence;
   uint64_t segment_id;
-  LogPosition end;                       // position just behind the record
-  const uint8_t* payload;                // 64-byte aligned
+  LogPosition end;         // position just behind the record
+  const uint8_t* payload;  // 64-byte aligned
   size_t payload_bytes;
   std::shared_ptr<io::LogFile> segment;
 };
@@ -56,9 +56,8 @@ class LogWriter {
 
   /// Start a new segment `first_segment` at log position `start`, with the next batch getting
   /// sequence `next_sequence`. Never writes into an existing segment.
-  static Result<std::unique_ptr<LogWriter>> Open(const LogOptions& options,
-                                                 uint64_t first_segment, LogPosition start,
-                                                 SequenceNumber next_sequence);
+  static Result<std::unique_ptr<LogWriter>> Open(const LogOptions& options, uint64_t first_segment,
+                                                 LogPosition start, SequenceNumber next_sequence);
 
   /// Append one write batch of exactly `payload_bytes`, which `fill` writes to 64-byte aligned
   /// memory. Returns when published (durability 'process'). kNoSpace, kReadOnly, kTooLarge.

@@ -28,8 +28,7 @@ Status Malformed(size_t offset) {
 
 }  // namespace
 
-void EncodePut(std::string* out, TableId table, std::string_view key,
-               std::string_view value) {
+void EncodePut(std::string* out, TableId table, std::string_view key, std::string_view value) {
   uint8_t head[1 + 3 * kMaxVarint64Bytes];
   head[0] = static_cast<uint8_t>(BatchOp::kPut);
   uint8_t* at = EncodeVarint(head + 1, table);
@@ -69,8 +68,7 @@ Result<BatchPayloadReader> BatchPayloadReader::Make(const uint8_t* payload, size
   if (payload[0] != kBatchPayloadVersion) {
     return MakeError(ErrorCode::kCorruption,
                      "write batch payload has version " + std::to_string(payload[0]) +
-                         "; this build reads version " +
-                         std::to_string(kBatchPayloadVersion));
+                         "; this build reads version " + std::to_string(kBatchPayloadVersion));
   }
   return BatchPayloadReader(payload, payload + bytes);
 }

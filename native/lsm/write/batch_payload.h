@@ -39,8 +39,7 @@ struct DecodedOp {
 
 void EncodePut(std::string* out, TableId table, std::string_view key, std::string_view value);
 void EncodeDelete(std::string* out, TableId table, std::string_view key);
-void EncodeDeleteRange(std::string* out, TableId table, std::string_view from,
-                       std::string_view to);
+void EncodeDeleteRange(std::string* out, TableId table, std::string_view from, std::string_view to);
 /// The bytes of an Arrow operation before its alignment padding.
 void EncodeArrowHeader(std::string* out, BatchOp op, TableId table, uint64_t rows,
                        uint32_t message_bytes);

@@ -27,9 +27,8 @@ const arrow::ipc::IpcWriteOptions& WriteOptionsForLog() {
 Status CheckKeySize(const TableState& table, size_t bytes) {
   if (bytes <= limits::kMaxKeyBytes) return Status::OK();
   return MakeError(ErrorCode::kTooLarge,
-                   "table '" + table.info().name() + "': a key of " +
-                       std::to_string(bytes) + " bytes exceeds the limit of " +
-                       std::to_string(limits::kMaxKeyBytes));
+                   "table '" + table.info().name() + "': a key of " + std::to_string(bytes) +
+                       " bytes exceeds the limit of " + std::to_string(limits::kMaxKeyBytes));
 }
 
 Status CheckLive(const TableState& table) {
@@ -40,9 +39,8 @@ Status CheckLive(const TableState& table) {
 
 Status CheckKeyed(const TableState& table, const char* what) {
   if (table.info().keyed()) return Status::OK();
-  return MakeError(ErrorCode::kInvalidArgument,
-                   "table '" + table.info().name() + "' has no primary key: " + what +
-                       " needs one");
+  return MakeError(ErrorCode::kInvalidArgument, "table '" + table.info().name() +
+                                                    "' has no primary key: " + what + " needs one");
 }
 
 /// Names, types and order must be the table's; nulls only where the column allows them.
@@ -50,10 +48,9 @@ Status CheckSchema(const TableState& table, const arrow::Schema& want,
                    const arrow::RecordBatch& rows) {
   const std::string where = "table '" + table.info().name() + "': ";
   if (rows.num_columns() != want.num_fields()) {
-    return MakeError(ErrorCode::kSchema, where + "the batch has " +
-                                             std::to_string(rows.num_columns()) +
-                                             " columns, expected " +
-                                             std::to_string(want.num_fields()));
+    return MakeError(ErrorCode::kSchema,
+                     where + "the batch has " + std::to_string(rows.num_columns()) +
+                         " columns, expected " + std::to_string(want.num_fields()));
   }
   for (int i = 0; i < want.num_fields(); ++i) {
     const auto& field = *want.field(i);
@@ -66,9 +63,8 @@ Status CheckSchema(const TableState& table, const arrow::Schema& want,
       }
       if (!got.type()->Equals(*field.type())) {
         return MakeError(ErrorCode::kSchema, where + "column '" + field.name() +
-                                                 "' of the batch is " +
-                                                 got.type()->ToString() + ", expected " +
-                                                 field.type()->ToString());
+                                                 "' of the batch is " + got.type()->ToString() +
+                                                 ", expected " + field.type()->ToString());
       }
     }
     if (!field.nullable() && rows.column(i)->null_count() > 0) {
@@ -122,20 +118,19 @@ WriteBatch::~WriteBatch() = default;
 WriteBatch::WriteBatch(WriteBatch&&) noexcept = default;
 WriteBatch& WriteBatch::operator=(WriteBatch&&) noexcept = default;
 
-Status WriteBatch::Put(const TableHandle& state, std::string_view key,
-                       std::string_view value) {
+Status WriteBatch::Put(const TableHandle& state, std::string_view key, std::string_view value) {
   if (!state->info().descriptor.is_state_family) {
-    return MakeError(ErrorCode::kInvalidArgument,
-                     "table '" + state->info().name() +
-                         "' is not a state family: insert Arrow batches");
+    return MakeError(
+        ErrorCode::kInvalidArgument,
+        "table '" + state->info().name() + "' is not a state family: insert Arrow batches");
   }
   MARBLE_RETURN_NOT_OK(CheckLive(*state));
   MARBLE_RETURN_NOT_OK(CheckKeySize(*state, key.size()));
   if (value.size() > limits::kMaxValueBytes) {
-    return MakeError(ErrorCode::kTooLarge,
-                     "state family '" + state->info().name() + "': a value of " +
-                         std::to_string(value.size()) + " bytes exceeds the limit of " +
-                         std::to_string(limits::kMaxValueBytes));
+    return MakeError(ErrorCode::kTooLarge, "state family '" + state->info().name() +
+                                               "': a value of " + std::to_string(value.size()) +
+                                               " bytes exceeds the limit of " +
+                                               std::to_string(limits::kMaxValueBytes));
   }
   rep_->Touch(*state);
   EncodePut(&rep_->bytes, state->id(), key, value);
@@ -167,8 +162,7 @@ Status WriteBatch::DeleteRange(const TableHandle& table, std::string_view from,
   return Status::OK();
 }
 
-Status WriteBatch::Insert(const TableHandle& table,
-                          std::shared_ptr<arrow::RecordBatch> rows) {
+Status WriteBatch::Insert(const TableHandle& table, std::shared_ptr<arrow::RecordBatch> rows) {
   MARBLE_RETURN_NOT_OK(CheckLive(*table));
   const TableInfo& info = table->info();
   MARBLE_RETURN_NOT_OK(CheckSchema(*table, *info.descriptor.schema, *rows));
@@ -177,8 +171,7 @@ Status WriteBatch::Insert(const TableHandle& table,
   return rep_->AddArrow(BatchOp::kInsert, table, std::move(rows));
 }
 
-Status WriteBatch::DeleteRows(const TableHandle& table,
-                              std::shared_ptr<arrow::RecordBatch> keys) {
+Status WriteBatch::DeleteRows(const TableHandle& table, std::shared_ptr<arrow::RecordBatch> keys) {
   MARBLE_RETURN_NOT_OK(CheckLive(*table));
   MARBLE_RETURN_NOT_OK(CheckKeyed(*table, "a delete of rows"));
   const TableInfo& info = table->info();
@@ -218,10 +211,9 @@ Status WriteBatch::Rep::AddArrow(BatchOp op, const TableHandle& table,
   const int64_t size = arrow::ipc::GetPayloadSize(added.payload, WriteOptionsForLog());
   if (static_cast<uint64_t>(size) > limits::kMaxWriteBatchBytes) {
     return MakeError(ErrorCode::kTooLarge,
-                     "table '" + table->info().name() + "': a batch of " +
-                         std::to_string(size) + " bytes exceeds the limit of " +
-                         std::to_string(limits::kMaxWriteBatchBytes) +
-                         "; insert it in slices");
+                     "table '" + table->info().name() + "': a batch of " + std::to_string(size) +
+                         " bytes exceeds the limit of " +
+                         std::to_string(limits::kMaxWriteBatchBytes) + "; insert it in slices");
   }
   added.message_bytes = static_cast<uint32_t>(size);
   Touch(*table);
@@ -233,17 +225,15 @@ Status WriteBatch::Rep::AddArrow(BatchOp op, const TableHandle& table,
 Status WriteBatch::Rep::RemoveRange(const TableHandle& table, std::string_view from,
                                     std::string_view to) {
   if (operations == 0) return Status::OK();
-  const auto inside = [&](std::string_view key) {
-    return key >= from && (to.empty() || key < to);
-  };
+  const auto inside = [&](std::string_view key) { return key >= from && (to.empty() || key < to); };
   // Byte operations: copy what stays. Arrow operations keep their place in the order.
   std::string kept;
   kept.reserve(bytes.size());
   size_t next_arrow = 0;
   const std::string framed = std::string(1, static_cast<char>(kBatchPayloadVersion)) + bytes;
   MARBLE_ASSIGN_OR_RETURN(
-      auto reader, BatchPayloadReader::Make(reinterpret_cast<const uint8_t*>(framed.data()),
-                                            framed.size()));
+      auto reader,
+      BatchPayloadReader::Make(reinterpret_cast<const uint8_t*>(framed.data()), framed.size()));
   while (true) {
     const size_t begin = reader.offset() - 1;
     while (next_arrow < arrow_ops.size() && arrow_ops[next_arrow].at == begin) {
@@ -252,8 +242,7 @@ Status WriteBatch::Rep::RemoveRange(const TableHandle& table, std::string_view f
     DecodedOp op;
     MARBLE_ASSIGN_OR_RETURN(const bool more, reader.Next(&op));
     if (!more) break;
-    const bool drop = op.table == table->id() && op.op != BatchOp::kDeleteRange &&
-                      inside(op.a);
+    const bool drop = op.table == table->id() && op.op != BatchOp::kDeleteRange && inside(op.a);
     if (drop) {
       --operations;
     } else {
@@ -269,8 +258,7 @@ Status WriteBatch::Rep::RemoveRange(const TableHandle& table, std::string_view f
       arrow_ops.push_back(std::move(op));
       continue;
     }
-    const auto& codec =
-        op.op == BatchOp::kInsert ? table->info().codec : table->info().key_codec;
+    const auto& codec = op.op == BatchOp::kInsert ? table->info().codec : table->info().key_codec;
     std::string keys;
     std::vector<uint32_t> offsets;
     codec->EncodeAll(*op.rows, &keys, &offsets);
@@ -333,8 +321,8 @@ Status WriteBatch::Rep::WritePayload(uint8_t* to) const {
     arrow::io::FixedSizeBufferWriter stream(
         std::make_shared<arrow::MutableBuffer>(at, op.message_bytes));
     int32_t metadata_bytes = 0;
-    MARBLE_RETURN_NOT_OK(arrow::ipc::WriteIpcPayload(op.payload, WriteOptionsForLog(),
-                                                     &stream, &metadata_bytes));
+    MARBLE_RETURN_NOT_OK(
+        arrow::ipc::WriteIpcPayload(op.payload, WriteOptionsForLog(), &stream, &metadata_bytes));
     MARBLE_ASSIGN_OR_RETURN(const int64_t written, stream.Tell());
     if (written != op.message_bytes) {
       return MakeError(ErrorCode::kInternal, "an Arrow message has another size than planned");

@@ -23,7 +23,7 @@
 
 namespace marble::lsm {
 
-class TableState;                                  // the database's view of one table
+class TableState;  // the database's view of one table
 using TableHandle = std::shared_ptr<TableState>;
 
 class WriteBatch {

@@ -32,8 +32,7 @@ struct WriteBatch::Rep {
   bool mixed_owners = false;
 
   void Touch(const TableState& table);
-  Status AddArrow(BatchOp op, const TableHandle& table,
-                  std::shared_ptr<arrow::RecordBatch> rows);
+  Status AddArrow(BatchOp op, const TableHandle& table, std::shared_ptr<arrow::RecordBatch> rows);
   /// Remove this batch's own operations on keys of `table` in [from, to).
   Status RemoveRange(const TableHandle& table, std::string_view from, std::string_view to);
 

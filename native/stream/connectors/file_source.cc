@@ -51,11 +51,10 @@ class FileSource : public Source {
     std::vector<std::shared_ptr<arrow::Field>> fields, output;
     for (const auto& column : spec_.columns) {
       if (column.kind == SourceColumn::Kind::kMetadata) {
-        return Error(ErrorCode::kPlan, "connector 'filesystem' has no metadata column '" +
-                                           column.name + "'");
+        return Error(ErrorCode::kPlan,
+                     "connector 'filesystem' has no metadata column '" + column.name + "'");
       }
-      fields.push_back(
-          arrow::field(column.name, column.field->type(), column.field->nullable()));
+      fields.push_back(arrow::field(column.name, column.field->type(), column.field->nullable()));
       output.push_back(column.field);
     }
     schema_ = arrow::schema(std::move(output));
@@ -85,9 +84,8 @@ class FileSource : public Source {
       Status status = decoder_->Append(line_);
       if (status.ok()) continue;
       if (CodeOf(status) != ErrorCode::kBadRecord || !skip_bad_) {
-        return MakeError(CodeOf(status), "Table '" + spec_.table + "': " +
-                                             files_[file_].path + " at byte " +
-                                             std::to_string(line_start_) + ": " +
+        return MakeError(CodeOf(status), "Table '" + spec_.table + "': " + files_[file_].path +
+                                             " at byte " + std::to_string(line_start_) + ": " +
                                              MessageOf(status));
       }
       ++bad;
@@ -156,10 +154,10 @@ class FileSource : public Source {
   /// "<file>:<byte>" in quotes; no file: behind the last one.
   std::string Offset() const {
     const std::string text =
-        finished() ? (files_.empty() ? std::string(":0")
-                                     : files_.back().name + ":" +
-                                           std::to_string(files_.back().size))
-                   : files_[file_].name + ":" + std::to_string(position_);
+        finished()
+            ? (files_.empty() ? std::string(":0")
+                              : files_.back().name + ":" + std::to_string(files_.back().size))
+            : files_[file_].name + ":" + std::to_string(position_);
     std::string quoted = "\"";
     for (char c : text) {
       if (c == '"' || c == '\\') quoted.push_back('\\');
@@ -184,9 +182,9 @@ class FileSource : public Source {
     while (file_ < files_.size() && files_[file_].name < name) ++file_;
     if (name.empty()) return Status::OK();
     if (file_ >= files_.size() || files_[file_].name != name || files_[file_].size < byte) {
-      return Error(ErrorCode::kIncompatibleState,
-                   "the job stopped at byte " + std::to_string(byte) + " of '" + name +
-                       "', which is no longer there");
+      return Error(ErrorCode::kIncompatibleState, "the job stopped at byte " +
+                                                      std::to_string(byte) + " of '" + name +
+                                                      "', which is no longer there");
     }
     position_ = byte;
     return Status::OK();
@@ -235,13 +233,12 @@ class FileSource : public Source {
     buffer_at_ = 0;
     const size_t have = buffer_.size();
     if (have > kMaxLineBytes) {
-      return Error(ErrorCode::kTooLarge, file.path + ": the line at byte " +
-                                             std::to_string(position_) + " is too long");
+      return Error(ErrorCode::kTooLarge,
+                   file.path + ": the line at byte " + std::to_string(position_) + " is too long");
     }
     const size_t want = std::min<uint64_t>(kReadBytes, file.size - read_to_);
     buffer_.resize(have + want);
-    const ssize_t got =
-        ::pread(fd_, buffer_.data() + have, want, static_cast<off_t>(read_to_));
+    const ssize_t got = ::pread(fd_, buffer_.data() + have, want, static_cast<off_t>(read_to_));
     if (got < 0) return IoError("read", file.path, errno);
     if (got == 0) return Error(ErrorCode::kIo, file.path + " became shorter while it was read");
     buffer_.resize(have + static_cast<size_t>(got));

@@ -28,10 +28,10 @@ class TableSource : public Source {
                          "Table '" + spec_.table + "' has no column '" + column.name + "'");
       }
       if (!schema.field(index)->type()->Equals(*column.field->type())) {
-        return MakeError(ErrorCode::kSchema,
-                         "Table '" + spec_.table + "': column '" + column.name + "' is " +
-                             schema.field(index)->type()->ToString() + ", the plan reads " +
-                             column.field->type()->ToString());
+        return MakeError(ErrorCode::kSchema, "Table '" + spec_.table + "': column '" + column.name +
+                                                 "' is " + schema.field(index)->type()->ToString() +
+                                                 ", the plan reads " +
+                                                 column.field->type()->ToString());
       }
       columns_.push_back(index);
       output.push_back(column.field);

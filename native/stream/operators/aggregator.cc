@@ -43,24 +43,35 @@ void DispatchIntegral(const arrow::Array& array, const uint8_t* selected,
       }
       return;
     }
-    case Type::INT8: return ForEach(data.GetValues<int8_t>(1), selected, groups, add);
-    case Type::INT16: return ForEach(data.GetValues<int16_t>(1), selected, groups, add);
+    case Type::INT8:
+      return ForEach(data.GetValues<int8_t>(1), selected, groups, add);
+    case Type::INT16:
+      return ForEach(data.GetValues<int16_t>(1), selected, groups, add);
     case Type::INT32:
     case Type::DATE32:
     case Type::TIME32:
     case Type::INTERVAL_MONTHS:
       return ForEach(data.GetValues<int32_t>(1), selected, groups, add);
-    default: return ForEach(data.GetValues<int64_t>(1), selected, groups, add);
+    default:
+      return ForEach(data.GetValues<int64_t>(1), selected, groups, add);
   }
 }
 
 bool IsIntegral(const arrow::DataType& type) {
   switch (type.id()) {
-    case Type::BOOL: case Type::INT8: case Type::INT16: case Type::INT32: case Type::INT64:
-    case Type::DATE32: case Type::TIME32: case Type::TIMESTAMP: case Type::DURATION:
+    case Type::BOOL:
+    case Type::INT8:
+    case Type::INT16:
+    case Type::INT32:
+    case Type::INT64:
+    case Type::DATE32:
+    case Type::TIME32:
+    case Type::TIMESTAMP:
+    case Type::DURATION:
     case Type::INTERVAL_MONTHS:
       return true;
-    default: return false;
+    default:
+      return false;
   }
 }
 
@@ -121,8 +132,8 @@ class Sum : public Aggregator {
     } else {
       int64_t* sums = column(0).int64s();
       DispatchIntegral(*argument, selected, groups, [sums, valid](GroupId group, int64_t value) {
-        sums[group] = static_cast<int64_t>(static_cast<uint64_t>(sums[group]) +
-                                           static_cast<uint64_t>(value));
+        sums[group] =
+            static_cast<int64_t>(static_cast<uint64_t>(sums[group]) + static_cast<uint64_t>(value));
         valid[group] = 1;
       });
     }
@@ -159,8 +170,8 @@ class Average : public Aggregator {
     } else {
       int64_t* sums = column(0).int64s();
       DispatchIntegral(*argument, selected, groups, [sums, counts](GroupId group, int64_t value) {
-        sums[group] = static_cast<int64_t>(static_cast<uint64_t>(sums[group]) +
-                                           static_cast<uint64_t>(value));
+        sums[group] =
+            static_cast<int64_t>(static_cast<uint64_t>(sums[group]) + static_cast<uint64_t>(value));
         ++counts[group];
       });
     }
@@ -178,15 +189,16 @@ class Average : public Aggregator {
     MARBLE_ASSIGN_OR_RETURN(
         auto averages, expr::BuildFixed<Acc>(arrow::CTypeTraits<Acc>::type_singleton(), rows,
                                              [&](int64_t i, Acc* out) {
-          const GroupId group = groups[static_cast<size_t>(i)];
-          if (counts[group] == 0) return false;
-          if constexpr (std::is_same_v<Acc, double>) {
-            *out = sums[group] / static_cast<double>(counts[group]);
-          } else {
-            *out = sums[group] / counts[group];
-          }
-          return true;
-        }));
+                                               const GroupId group = groups[static_cast<size_t>(i)];
+                                               if (counts[group] == 0) return false;
+                                               if constexpr (std::is_same_v<Acc, double>) {
+                                                 *out = sums[group] /
+                                                        static_cast<double>(counts[group]);
+                                               } else {
+                                                 *out = sums[group] / counts[group];
+                                               }
+                                               return true;
+                                             }));
     return expr::CastArray(averages, output_->type(), false);
   }
 };
@@ -203,8 +215,8 @@ template <typename Acc, bool kMax>
 class Extreme : public Aggregator {
  public:
   explicit Extreme(const std::string& prefix) {
-    fields_ = {arrow::field(prefix + (kMax ? "max" : "min"),
-                            arrow::CTypeTraits<Acc>::type_singleton())};
+    fields_ = {
+        arrow::field(prefix + (kMax ? "max" : "min"), arrow::CTypeTraits<Acc>::type_singleton())};
   }
   Status Add(const arrow::Array* argument, const uint8_t* selected,
              const std::vector<GroupId>& groups) override {
@@ -301,9 +313,8 @@ Result<std::unique_ptr<Aggregator>> Aggregator::Make(const AggregateCall& call, 
                      "Aggregate function '" + call.function + "' is not known to this runtime");
   }
   if (count ? call.args.size() > 1 : call.args.size() != 1) {
-    return MakeError(ErrorCode::kPlan, "Aggregate function '" + call.function +
-                                           "' does not take " + std::to_string(call.args.size()) +
-                                           " arguments");
+    return MakeError(ErrorCode::kPlan, "Aggregate function '" + call.function + "' does not take " +
+                                           std::to_string(call.args.size()) + " arguments");
   }
   std::unique_ptr<Aggregator> made;
   if (count) {

@@ -6,8 +6,7 @@
 
 namespace marble::stream {
 
-Result<std::unique_ptr<CalcOperator>> CalcOperator::Make(const PlanNode& node,
-                                                         const Clock* clock) {
+Result<std::unique_ptr<CalcOperator>> CalcOperator::Make(const PlanNode& node, const Clock* clock) {
   std::unique_ptr<CalcOperator> calc(new CalcOperator());
   calc->schema_ = node.schema;
   calc->updating_ = node.updating;
@@ -56,9 +55,9 @@ Status CalcOperator::Project(Morsel morsel) {
   for (size_t i = 0; i < projections_.size(); ++i) {
     auto column = projections_[i]->Evaluate(*morsel.rows);
     if (!column.ok()) {
-      return MakeError(CodeOf(column.status()),
-                       "Column '" + schema_->field(static_cast<int>(i))->name() +
-                           "': " + MessageOf(column.status()));
+      return MakeError(CodeOf(column.status()), "Column '" +
+                                                    schema_->field(static_cast<int>(i))->name() +
+                                                    "': " + MessageOf(column.status()));
     }
     columns.push_back(std::move(*column));
   }

@@ -9,8 +9,8 @@ Status CollectSink::ProcessRows(const Morsel& morsel) {
   // their groups once, so nothing was given.
   if (morsel.deletes) return Status::OK();
   rows_out_ += static_cast<uint64_t>(morsel.rows->num_rows());
-  return queue_->Push(arrow::RecordBatch::Make(node_.schema, morsel.rows->num_rows(),
-                                               morsel.rows->columns()));
+  return queue_->Push(
+      arrow::RecordBatch::Make(node_.schema, morsel.rows->num_rows(), morsel.rows->columns()));
 }
 
 }  // namespace marble::stream

@@ -15,8 +15,7 @@ Result<std::unique_ptr<GroupAggregate>> GroupAggregate::Make(const PlanNode& nod
                                                              const Clock* clock) {
   MARBLE_ASSIGN_OR_RETURN(auto state,
                           AggregateState::Make(node, input, false, max_parallelism, clock));
-  return std::unique_ptr<GroupAggregate>(
-      new GroupAggregate(node, std::move(state), final_only));
+  return std::unique_ptr<GroupAggregate>(new GroupAggregate(node, std::move(state), final_only));
 }
 
 std::shared_ptr<arrow::Schema> GroupAggregate::state_schema() const {
@@ -36,15 +35,13 @@ Status GroupAggregate::Flush(bool last) {
   if (final_only_ && !last) return Status::OK();
   const auto& dirty = state_.table().dirty();
   for (size_t at = 0; at < dirty.size();) {
-    const size_t count =
-        std::min(dirty.size() - at, static_cast<size_t>(limits::kTableBatchRows));
-    const std::vector<state::GroupId> groups(
-        dirty.begin() + static_cast<int64_t>(at),
-        dirty.begin() + static_cast<int64_t>(at + count));
+    const size_t count = std::min(dirty.size() - at, static_cast<size_t>(limits::kTableBatchRows));
+    const std::vector<state::GroupId> groups(dirty.begin() + static_cast<int64_t>(at),
+                                             dirty.begin() + static_cast<int64_t>(at + count));
     MARBLE_ASSIGN_OR_RETURN(auto columns, state_.Finish(groups));
     Morsel morsel;
-    morsel.rows = arrow::RecordBatch::Make(node_.schema, static_cast<int64_t>(count),
-                                           std::move(columns));
+    morsel.rows =
+        arrow::RecordBatch::Make(node_.schema, static_cast<int64_t>(count), std::move(columns));
     MARBLE_RETURN_NOT_OK(Emit(morsel));
     at += count;
   }

@@ -13,8 +13,7 @@ class GroupAggregate : public Operator {
  public:
   static Result<std::unique_ptr<GroupAggregate>> Make(const PlanNode& node,
                                                       const arrow::Schema& input, bool final_only,
-                                                      uint16_t max_parallelism,
-                                                      const Clock* clock);
+                                                      uint16_t max_parallelism, const Clock* clock);
 
   Status Flush(bool last) override;
   Status Snapshot(EpochWrites* writes) override;

@@ -4,8 +4,7 @@
 
 namespace marble::stream {
 
-Result<std::unique_ptr<TableSink>> TableSink::Make(const PlanNode& node,
-                                                   lsm::TableHandle table) {
+Result<std::unique_ptr<TableSink>> TableSink::Make(const PlanNode& node, lsm::TableHandle table) {
   const auto& descriptor = lsm::DescriptorOf(table);
   const auto& schema = *descriptor.schema;
   auto mismatch = [&](const std::string& what) {
@@ -41,9 +40,9 @@ Status TableSink::ProcessRows(const Morsel& morsel) {
       fields.push_back(descriptor.schema->field(column));
       columns.push_back(morsel.rows->column(column));
     }
-    changes_.push_back({true, arrow::RecordBatch::Make(arrow::schema(std::move(fields)),
-                                                       morsel.rows->num_rows(),
-                                                       std::move(columns))});
+    changes_.push_back(
+        {true, arrow::RecordBatch::Make(arrow::schema(std::move(fields)), morsel.rows->num_rows(),
+                                        std::move(columns))});
   } else {
     for (int i = 0; i < descriptor.schema->num_fields(); ++i) {
       const auto& field = *descriptor.schema->field(i);

@@ -20,8 +20,7 @@ class TableSink : public Operator {
   Status ProcessRows(const Morsel& morsel) override;
 
  private:
-  TableSink(const PlanNode& node, lsm::TableHandle table)
-      : node_(node), table_(std::move(table)) {}
+  TableSink(const PlanNode& node, lsm::TableHandle table) : node_(node), table_(std::move(table)) {}
   Status FlushInserts(EpochWrites* writes, size_t from, size_t to);
 
   const PlanNode& node_;

@@ -30,8 +30,7 @@ class WatermarkOperator : public Operator {
     int64_t active_at_ms = 0;  // monotonic
   };
 
-  static Result<std::unique_ptr<WatermarkOperator>> Make(const PlanNode& node,
-                                                         const Clock* clock);
+  static Result<std::unique_ptr<WatermarkOperator>> Make(const PlanNode& node, const Clock* clock);
 
   /// Continue where a job stopped. Before the first row.
   void RestoreWatermark(int64_t watermark) { watermark_ = watermark; }

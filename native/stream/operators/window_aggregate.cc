@@ -61,8 +61,7 @@ Status WindowAggregate::ProcessRows(const Morsel& morsel) {
   MARBLE_RETURN_NOT_OK(AssignWindows(*times));
   const size_t rows = window_ends_.size();
   const int64_t current = timers_.watermark();
-  const int64_t* before =
-      morsel.watermarks == nullptr ? nullptr : morsel.watermarks->raw_values();
+  const int64_t* before = morsel.watermarks == nullptr ? nullptr : morsel.watermarks->raw_values();
   auto late = [&](size_t i) {
     const int64_t watermark = before == nullptr ? current : std::max(current, before[i]);
     return window_ends_[i] - 1 <= watermark;
@@ -73,11 +72,11 @@ Status WindowAggregate::ProcessRows(const Morsel& morsel) {
   if (count > 0) {
     late_rows_ += count;
     if (count == rows) return Status::OK();
-    MARBLE_ASSIGN_OR_RETURN(auto mask, expr::BuildBoolean(static_cast<int64_t>(rows),
-                                                          [&](int64_t i, bool* out) {
-                                                            *out = !late(static_cast<size_t>(i));
-                                                            return true;
-                                                          }));
+    MARBLE_ASSIGN_OR_RETURN(
+        auto mask, expr::BuildBoolean(static_cast<int64_t>(rows), [&](int64_t i, bool* out) {
+          *out = !late(static_cast<size_t>(i));
+          return true;
+        }));
     MARBLE_ASSIGN_OR_RETURN(
         batch, expr::FilterBatch(batch, static_cast<const arrow::BooleanArray&>(*mask)));
     size_t kept = 0;

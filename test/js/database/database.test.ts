@@ -78,13 +78,25 @@ describe('Database', () => {
   })
 
   it('names unknown options with a suggestion, and those that do nothing yet', async () => {
-    await assert.rejects(Database.open(':memory:', { durabilty: 'power' } as never), /unknown option 'durabilty' \(did you mean 'durability'\?\)/)
+    await assert.rejects(
+      Database.open(':memory:', { durabilty: 'power' } as never),
+      /unknown option 'durabilty' \(did you mean 'durability'\?\)/,
+    )
     await assert.rejects(Database.open(':memory:', { durability: 'full' } as never), TypeError)
-    await assert.rejects(Database.open(':memory:', { memoryBudgetBytes: 1 }), withCode('MARBLE_NOT_SUPPORTED', /memoryBudgetBytes/))
+    await assert.rejects(
+      Database.open(':memory:', { memoryBudgetBytes: 1 }),
+      withCode('MARBLE_NOT_SUPPORTED', /memoryBudgetBytes/),
+    )
     await assert.rejects(Database.open(''), TypeError)
     const database = await Database.open(':memory:')
-    await assert.rejects(database.createTable('t', { schema, compression: 'zstd' }), withCode('MARBLE_NOT_SUPPORTED', /compression/))
-    await assert.rejects(database.createTable('t', { schema, primaryKey: ['no'] }), withCode('MARBLE_COLUMN_NOT_FOUND', /id/))
+    await assert.rejects(
+      database.createTable('t', { schema, compression: 'zstd' }),
+      withCode('MARBLE_NOT_SUPPORTED', /compression/),
+    )
+    await assert.rejects(
+      database.createTable('t', { schema, primaryKey: ['no'] }),
+      withCode('MARBLE_COLUMN_NOT_FOUND', /id/),
+    )
     assert.throws(() => database.state('s', { ttlMs: 5 }), withCode('MARBLE_NOT_SUPPORTED', /ttlMs/))
     assert.throws(() => database.table('none'), withCode('MARBLE_TABLE_NOT_FOUND', /none/))
     await database.close()

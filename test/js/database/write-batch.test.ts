@@ -13,7 +13,11 @@ describe('WriteBatch', () => {
     state.put('old', '1')
     await table.insert([{ id: 'old', n: 1 }])
     const batch = database.batch()
-    batch.put(state, 'new', '2').delete(state, 'old').insert(table, [{ id: 'new', n: 2 }]).deleteRow(table, { id: 'old' })
+    batch
+      .put(state, 'new', '2')
+      .delete(state, 'old')
+      .insert(table, [{ id: 'new', n: 2 }])
+      .deleteRow(table, { id: 'old' })
     assert.equal(batch.length, 4)
     assert.equal(state.get('new'), undefined)
     assert.deepEqual(table.get(['old']), { id: 'old', n: 1 })
@@ -28,9 +32,17 @@ describe('WriteBatch', () => {
     await using database = await Database.open(':memory:')
     const state = database.state('s')
     const batch = database.batch()
-    batch.put(state, 'a', '1').put(state, 'a', '2').put(state, 'b', '1').deleteRange(state, 'b', 'c').put(state, 'bb', '3')
+    batch
+      .put(state, 'a', '1')
+      .put(state, 'a', '2')
+      .put(state, 'b', '1')
+      .deleteRange(state, 'b', 'c')
+      .put(state, 'bb', '3')
     batch.commitSync({ durability: 'power' })
-    assert.deepEqual([...state.scan({ keys: 'utf8' })].map(([k, v]) => `${k}=${v}`), ['a=2', 'bb=3'])
+    assert.deepEqual(
+      [...state.scan({ keys: 'utf8' })].map(([k, v]) => `${k}=${v}`),
+      ['a=2', 'bb=3'],
+    )
     batch.put(state, 'x', '1').clear()
     batch.commitSync()
     assert.equal(state.get('x'), undefined)
@@ -39,7 +51,10 @@ describe('WriteBatch', () => {
   it('takes no states of another database', async () => {
     await using one = await Database.open(':memory:')
     await using two = await Database.open(':memory:')
-    assert.throws(() => one.batch().put(two.state('s'), 'k', 'v'), withCode('MARBLE_INVALID_ARGUMENT', /another database/))
+    assert.throws(
+      () => one.batch().put(two.state('s'), 'k', 'v'),
+      withCode('MARBLE_INVALID_ARGUMENT', /another database/),
+    )
     const snapshot = two.snapshot()
     assert.throws(() => one.state('s').get('k', { snapshot }), withCode('MARBLE_INVALID_ARGUMENT', /another database/))
   })

@@ -18,24 +18,50 @@ describe('Kafka in JavaScript', () => {
   })
 
   it('gives the records of a topic as batches, with offsets', async () => {
-    await kafka.produce('raw', Array.from({ length: 100 }, (_, i) => ({ key: `k${i}`, value: `v${i}`, partition: i % 2, timestamp: 1000 + i })))
+    await kafka.produce(
+      'raw',
+      Array.from({ length: 100 }, (_, i) => ({ key: `k${i}`, value: `v${i}`, partition: i % 2, timestamp: 1000 + i })),
+    )
     const source = await createSource({ connectorType: 'kafka', connectorId: 'c1', properties: properties('raw') })
     assert.equal(source.partitionCount(), 2)
     const rows: { key: string; value: string; timestamp: number; partition: number; offset: bigint }[] = []
     for await (const batch of source) {
-      assert.deepEqual(batch.schema.fields.map(field => field.name), ['key', 'value', 'timestamp', 'partition', 'offset'])
+      assert.deepEqual(
+        batch.schema.fields.map(field => field.name),
+        ['key', 'value', 'timestamp', 'partition', 'offset'],
+      )
       for (const row of batch) rows.push({ ...row!.toJSON() } as never)
     }
     rows.sort((a, b) => a.timestamp - b.timestamp)
-    assert.deepEqual(rows, Array.from({ length: 100 }, (_, i) => ({ key: `k${i}`, value: `v${i}`, timestamp: 1000 + i, partition: i % 2, offset: BigInt(i >> 1) })))
+    assert.deepEqual(
+      rows,
+      Array.from({ length: 100 }, (_, i) => ({
+        key: `k${i}`,
+        value: `v${i}`,
+        timestamp: 1000 + i,
+        partition: i % 2,
+        offset: BigInt(i >> 1),
+      })),
+    )
     assert.deepEqual(source.currentOffset(), { connectorId: 'c1', partitions: { 0: '50', 1: '50' } })
   })
 
   it('begins at an offset, cuts batches as asked, and reads JSON with a schema', async () => {
     await kafka.createTopic('json', 1)
-    await kafka.produce('json', Array.from({ length: 10 }, (_, i) => ({ value: JSON.stringify({ a: i }), partition: 0 })))
+    await kafka.produce(
+      'json',
+      Array.from({ length: 10 }, (_, i) => ({ value: JSON.stringify({ a: i }), partition: 0 })),
+    )
     const schema = new Schema([new Field('a', new Int32(), true)])
-    await using source = await createSource({ connectorType: 'kafka', connectorId: 'c2', properties: properties('json'), format: 'json', schema, watermarkColumn: 'a', maxOutOfOrdernessMs: 2 })
+    await using source = await createSource({
+      connectorType: 'kafka',
+      connectorId: 'c2',
+      properties: properties('json'),
+      format: 'json',
+      schema,
+      watermarkColumn: 'a',
+      maxOutOfOrdernessMs: 2,
+    })
     await source.seekToOffset({ connectorId: 'c2', partitions: { 0: '4' } })
     const seen: number[] = []
     while (source.hasMore()) {
@@ -46,24 +72,49 @@ describe('Kafka in JavaScript', () => {
       seen.push(...[...batch.getChild('a')!].map(Number))
     }
     assert.deepEqual(seen, [4, 5, 6, 7, 8, 9])
-    await assert.rejects(source.seekToOffset({ connectorId: 'other', partitions: {} }), withCode('MARBLE_INVALID_ARGUMENT'))
+    await assert.rejects(
+      source.seekToOffset({ connectorId: 'other', partitions: {} }),
+      withCode('MARBLE_INVALID_ARGUMENT'),
+    )
   })
 
   it('names what is wrong: the topic, the option, the configuration', async () => {
-    await assert.rejects(createSource({ connectorType: 'kafka', connectorId: 'c', properties: { ...properties('raw'), 'scan.startup.mod': 'x' } }), /scan\.startup\.mod/)
-    await assert.rejects(createSource({ connectorType: 'nothing', connectorId: 'c', properties: {}, schema: new Schema([]) }), /nothing/)
-    await assert.rejects(createSource({ connectorType: 'kafka', connectorId: 'c', properties: { topic: 5 } as never }), TypeError)
-    await assert.rejects(createSource({ connectorType: 'kafka', connectorId: 'c', properties: {}, connectorID: 'x' } as never), /did you mean/)
+    await assert.rejects(
+      createSource({
+        connectorType: 'kafka',
+        connectorId: 'c',
+        properties: { ...properties('raw'), 'scan.startup.mod': 'x' },
+      }),
+      /scan\.startup\.mod/,
+    )
+    await assert.rejects(
+      createSource({ connectorType: 'nothing', connectorId: 'c', properties: {}, schema: new Schema([]) }),
+      /nothing/,
+    )
+    await assert.rejects(
+      createSource({ connectorType: 'kafka', connectorId: 'c', properties: { topic: 5 } as never }),
+      TypeError,
+    )
+    await assert.rejects(
+      createSource({ connectorType: 'kafka', connectorId: 'c', properties: {}, connectorID: 'x' } as never),
+      /did you mean/,
+    )
   })
 
   it('a topic becomes a view', async () => {
     const producer = await TestProducer.connect(kafka.bootstrapServers)
     await kafka.createTopic('flights', 2)
-    const records = Array.from({ length: 2000 }, (_, i) => ({ value: JSON.stringify({ origin: `O${i % 4}`, delay: i }), partition: i % 2 }))
+    const records = Array.from({ length: 2000 }, (_, i) => ({
+      value: JSON.stringify({ origin: `O${i % 4}`, delay: i }),
+      partition: i % 2,
+    }))
     await producer.produce('flights', records)
     await producer.flush()
     await producer.verifyRetained('flights')
-    assert.deepEqual(await producer.watermarks('flights'), [{ low: 0n, high: 1000n }, { low: 0n, high: 1000n }])
+    assert.deepEqual(await producer.watermarks('flights'), [
+      { low: 0n, high: 1000n },
+      { low: 0n, high: 1000n },
+    ])
     await producer.close()
     await producer.close()
     const directory = temporaryDirectory()
@@ -77,8 +128,14 @@ describe('Kafka in JavaScript', () => {
         { vars: { BROKER: kafka.bootstrapServers } },
       )) as [object, object, { job: { finished: Promise<{ sources: { offset: bigint }[] }> } }]
       const { sources } = await job.finished
-      assert.deepEqual(sources.map(source => source.offset), [1000n, 1000n])
-      assert.deepEqual(await sql.table('counts').scan().toArray(), [0, 1, 2, 3].map(i => ({ origin: `O${i}`, n: 500n, longest: 1996 + i })))
+      assert.deepEqual(
+        sources.map(source => source.offset),
+        [1000n, 1000n],
+      )
+      assert.deepEqual(
+        await sql.table('counts').scan().toArray(),
+        [0, 1, 2, 3].map(i => ({ origin: `O${i}`, n: 500n, longest: 1996 + i })),
+      )
       const offsets = await sql.database.table('connector_offsets').scan().toArray()
       assert.equal(offsets.length, 2)
     }

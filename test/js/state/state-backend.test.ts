@@ -31,7 +31,7 @@ describe('StateBackend', () => {
     const state = database.state('s')
     for (let i = 0; i < 3000; i++) state.put(`k${i}`, `value-${i}-`.padEnd(i % 200, 'x'))
     const values = Array.from({ length: 3000 }, (_, i) => state.get(`k${i}`))
-    values.forEach((value, i) => assert.equal(value?.toString(), `value-${i}-`.padEnd(i % 200, 'x')))
+    for (const [i, value] of values.entries()) assert.equal(value?.toString(), `value-${i}-`.padEnd(i % 200, 'x'))
   })
 
   it('reads values larger than a slab', async () => {
@@ -80,7 +80,10 @@ describe('StateBackend', () => {
     state.delete('never there')
     state.deleteRange('a', 'c')
     state.deleteRange('z', 'a')
-    assert.deepEqual([...state.scan({ keys: 'utf8' })].map(([key]) => key), ['c'])
+    assert.deepEqual(
+      [...state.scan({ keys: 'utf8' })].map(([key]) => key),
+      ['c'],
+    )
     state.clear()
     assert.deepEqual([...state.scan()], [])
     state.put('again', '1')
@@ -104,7 +107,11 @@ describe('StateBackend', () => {
     ] as const
     for (const [options, expected] of cases) {
       const sync = [...state.scan({ ...options, keys: 'utf8' })]
-      assert.deepEqual(sync.map(([key]) => key), expected, JSON.stringify(options))
+      assert.deepEqual(
+        sync.map(([key]) => key),
+        expected,
+        JSON.stringify(options),
+      )
       assert.deepEqual(await collect(state.scan({ ...options, keys: 'utf8' }) as AsyncIterable<[string, Buffer]>), sync)
       for (const [key, value] of sync) assert.equal(value.toString(), `v${key}`)
     }
@@ -118,8 +125,14 @@ describe('StateBackend', () => {
     const scan = state.scan({ keys: 'utf8' })
     state.put('b', '2')
     state.delete('a')
-    assert.deepEqual([...scan].map(([key]) => key), ['a'])
-    assert.deepEqual([...state.scan({ keys: 'utf8' })].map(([key]) => key), ['b'])
+    assert.deepEqual(
+      [...scan].map(([key]) => key),
+      ['a'],
+    )
+    assert.deepEqual(
+      [...state.scan({ keys: 'utf8' })].map(([key]) => key),
+      ['b'],
+    )
   })
 
   it('an aborted async scan and getAsync reject with AbortError', async () => {
@@ -140,7 +153,10 @@ describe('StateBackend', () => {
     assert.equal(state.get('b', { snapshot }), undefined)
     assert.deepEqual(state.multiGet(['a', 'b'], { snapshot }), [Buffer.from('1'), undefined])
     assert.deepEqual(await state.getAsync('a', { snapshot }), Buffer.from('1'))
-    assert.deepEqual([...state.scan({ keys: 'utf8', snapshot })].map(([key]) => key), ['a'])
+    assert.deepEqual(
+      [...state.scan({ keys: 'utf8', snapshot })].map(([key]) => key),
+      ['a'],
+    )
     snapshot.close()
     snapshot.close()
     assert.throws(() => state.get('a', { snapshot }), withCode('MARBLE_CLOSED'))
@@ -199,7 +215,10 @@ describe('StateBackend', () => {
           }
           const expected = [...model].sort(([a], [b]) => (a < b ? -1 : 1))
           const entries = [...state.scan()]
-          assert.deepEqual(entries.map(([k, v]) => [name(k), v]), expected)
+          assert.deepEqual(
+            entries.map(([k, v]) => [name(k), v]),
+            expected,
+          )
           assert.deepEqual([...state.scan({ reverse: true })], [...entries].reverse())
           for (const [k, v] of expected) assert.deepEqual(state.get(Buffer.from(k, 'hex')), v)
         })

@@ -1,7 +1,20 @@
 import assert from 'node:assert/strict'
 import {
-  Bool, DateDay, Field, Float64, Int32, Int64, RecordBatch, Schema, Table as ArrowTable, TimestampMillisecond, Utf8, makeData,
-  tableFromArrays, tableToIPC, vectorFromArray,
+  Bool,
+  DateDay,
+  Field,
+  Float64,
+  Int32,
+  Int64,
+  RecordBatch,
+  Schema,
+  Table as ArrowTable,
+  TimestampMillisecond,
+  Utf8,
+  makeData,
+  tableFromArrays,
+  tableToIPC,
+  vectorFromArray,
 } from 'apache-arrow'
 import fc from 'fast-check'
 import { Database, SchemaError } from 'marbledb'
@@ -32,7 +45,13 @@ describe('Table', () => {
   it('upserts by key: the last one wins, also within one batch', async () => {
     const table = await database.createTable<Trade>('t', { schema: trades, primaryKey: ['symbol', 'ts'] })
     const same = { symbol: 'A', ts: 1, n: null }
-    assert.deepEqual(await table.insert([{ ...same, px: 1 }, { ...same, px: 2 }]), { rows: 2 })
+    assert.deepEqual(
+      await table.insert([
+        { ...same, px: 1 },
+        { ...same, px: 2 },
+      ]),
+      { rows: 2 },
+    )
     assert.deepEqual(table.get(['A', 1]), { ...same, px: 2 })
     await table.insert([{ ...same, px: 3 }])
     assert.deepEqual(await table.scan().toArray(), [{ ...same, px: 3 }])
@@ -48,7 +67,14 @@ describe('Table', () => {
       assert.deepEqual(table.get(key), wanted)
     }
     assert.deepEqual(await table.getAsync(['S2', 7]), wanted)
-    assert.deepEqual(table.getMany([['S2', 7], ['S2', 8], ['S3', 8]]), [wanted, undefined, rows[8]])
+    assert.deepEqual(
+      table.getMany([
+        ['S2', 7],
+        ['S2', 8],
+        ['S3', 8],
+      ]),
+      [wanted, undefined, rows[8]],
+    )
     assert.throws(() => table.get(['S2']), withCode('MARBLE_SCHEMA', /symbol, ts/))
     assert.throws(() => table.get({ symbol: 'S2', tss: 7 }), withCode('MARBLE_SCHEMA', /did you mean 'ts'/))
     assert.throws(() => table.get(['S2', 'seven']), withCode('MARBLE_SCHEMA', /'ts'/))
@@ -70,15 +96,24 @@ describe('Table', () => {
   it('rejects what does not fit the schema, naming row and column', async () => {
     const table = await database.createTable('t', { schema: trades, primaryKey: ['symbol', 'ts'] })
     const good = { symbol: 'A', ts: 1 }
-    await assert.rejects(table.insert([good, { ...good, px: 'high' }]), withCode('MARBLE_SCHEMA', /row 1: column 'px' \(float64\)/))
+    await assert.rejects(
+      table.insert([good, { ...good, px: 'high' }]),
+      withCode('MARBLE_SCHEMA', /row 1: column 'px' \(float64\)/),
+    )
     await assert.rejects(table.insert([{ ts: 1 }]), withCode('MARBLE_SCHEMA', /row 0: column 'symbol' is not nullable/))
-    await assert.rejects(table.insert([{ ...good, pxx: 1 }]), withCode('MARBLE_SCHEMA', /no column 'pxx' \(did you mean 'px'/))
+    await assert.rejects(
+      table.insert([{ ...good, pxx: 1 }]),
+      withCode('MARBLE_SCHEMA', /no column 'pxx' \(did you mean 'px'/),
+    )
     await assert.rejects(table.insert([{ ...good, n: 2 ** 60 }]), withCode('MARBLE_SCHEMA', /safe integer/))
     await assert.rejects(table.insert([5 as never]), withCode('MARBLE_SCHEMA', /row 0/))
     await assert.rejects(table.insert({} as never), TypeError)
     const wrong = tableFromArrays({ symbol: ['A'], ts: Float64Array.of(1) })
     await assert.rejects(table.insertBatch(wrong), SchemaError)
-    await assert.rejects(table.insertBatch(tableFromArrays({ nope: Int32Array.of(1) })), withCode('MARBLE_SCHEMA', /nope.*symbol, ts/))
+    await assert.rejects(
+      table.insertBatch(tableFromArrays({ nope: Int32Array.of(1) })),
+      withCode('MARBLE_SCHEMA', /nope.*symbol, ts/),
+    )
     await assert.rejects(table.insertBatch(Buffer.from('no arrow')), withCode('MARBLE_SCHEMA', /IPC/))
     await assert.rejects(table.insertBatch(5 as never), TypeError)
     assert.equal(await table.count(), 0n)
@@ -88,12 +123,22 @@ describe('Table', () => {
     const schema = new Schema([new Field('id', new Int32(), false), new Field('name', new Utf8(), true)])
     const names = ['x', null, 'żółw', 'x']
     const data = (first: number): ArrowTable => {
-      const ids = vectorFromArray([0, 1, 2, 3].map(i => first + i), new Int32())
+      const ids = vectorFromArray(
+        [0, 1, 2, 3].map(i => first + i),
+        new Int32(),
+      )
       return new ArrowTable({ id: ids, name: vectorFromArray(names) }) // strings become a Dictionary here
     }
     assert.equal(data(0).schema.fields[1]!.type.typeId, -1)
     const table = await database.createTable<{ id: number; name: string | null }>('t', { schema, primaryKey: ['id'] })
-    const plain = (first: number): ArrowTable => new ArrowTable({ id: vectorFromArray([0, 1, 2, 3].map(i => first + i), new Int32()), name: vectorFromArray(names, new Utf8()) })
+    const plain = (first: number): ArrowTable =>
+      new ArrowTable({
+        id: vectorFromArray(
+          [0, 1, 2, 3].map(i => first + i),
+          new Int32(),
+        ),
+        name: vectorFromArray(names, new Utf8()),
+      })
     assert.deepEqual(await table.insertBatch(data(0).batches[0]!), { rows: 4 })
     assert.deepEqual(await table.insertBatch(data(10).concat(data(20))), { rows: 8 })
     assert.deepEqual(await table.insertBatch(tableToIPC(plain(30), 'stream')), { rows: 4 })
@@ -132,7 +177,10 @@ describe('Table', () => {
     await check({}, () => true)
     await check({ range: { gte: ['S2'], lte: ['S3'] } }, row => row.symbol >= 'S2' && row.symbol <= 'S3')
     await check({ range: { gt: ['S2'], lt: ['S4'] } }, row => row.symbol === 'S3')
-    await check({ range: { gt: ['S2', 52], lte: { symbol: 'S2', ts: 502 } } }, row => row.symbol === 'S2' && row.ts > 52 && row.ts <= 502)
+    await check(
+      { range: { gt: ['S2', 52], lte: { symbol: 'S2', ts: 502 } } },
+      row => row.symbol === 'S2' && row.ts > 52 && row.ts <= 502,
+    )
     await check({ range: { gte: { symbol: 'S4' } } }, row => row.symbol === 'S4')
     assert.deepEqual(await table.scan({ columns: ['n', 'symbol'], limit: 1 }).toArray(), [{ n: 0n, symbol: 'S0' }])
     assert.throws(() => table.scan({ columns: ['nope'] }), withCode('MARBLE_COLUMN_NOT_FOUND', /symbol, ts, px, n/))
@@ -142,7 +190,9 @@ describe('Table', () => {
   })
 
   it('keeps the order of insertion without a primary key', async () => {
-    const table = await database.createTable<{ id: string }>('t', { schema: new Schema([new Field('id', new Utf8(), true)]) })
+    const table = await database.createTable<{ id: string }>('t', {
+      schema: new Schema([new Field('id', new Utf8(), true)]),
+    })
     const rows = Array.from({ length: 100 }, (_, i) => ({ id: `r${(i * 37) % 100}` }))
     for (let i = 0; i < 100; i += 10) await table.insert(rows.slice(i, i + 10))
     assert.deepEqual(await table.scan().toArray(), rows)
@@ -178,31 +228,49 @@ describe('Table', () => {
         break
       }
       const controller = new AbortController()
-      await assert.rejects(async () => {
-        for await (const batch of table.scan({ signal: controller.signal })) {
-          batch.release()
-          controller.abort()
-        }
-      }, { name: 'AbortError' })
+      await assert.rejects(
+        async () => {
+          for await (const batch of table.scan({ signal: controller.signal })) {
+            batch.release()
+            controller.abort()
+          }
+        },
+        { name: 'AbortError' },
+      )
       await db.dropTable('t')
       await assert.rejects(table.insert(rowsOf(1)))
     })
   })
 
   it('gives rows with the conversions that are asked for', async () => {
-    const schema = new Schema([new Field('id', new Int64(), false), new Field('d', new DateDay(), true), new Field('ts', new TimestampMillisecond(), true), new Field('b', new Bool(), true)])
+    const schema = new Schema([
+      new Field('id', new Int64(), false),
+      new Field('d', new DateDay(), true),
+      new Field('ts', new TimestampMillisecond(), true),
+      new Field('b', new Bool(), true),
+    ])
     const table = await database.createTable('t', { schema, primaryKey: ['id'] })
     const ms = Date.UTC(2001, 1, 3, 4, 5, 6, 7)
     const day = Date.UTC(2001, 1, 3)
     await table.insert([{ id: 5, d: new Date(ms), ts: new Date(ms), b: true }])
     assert.deepEqual(await table.scan().toArray(), [{ id: 5n, d: day, ts: ms, b: true }])
     assert.deepEqual(table.get([5]), { id: 5n, d: day, ts: ms, b: true })
-    assert.deepEqual(await table.scan().toArray({ int64: 'number', timestamp: 'date' }), [{ id: 5, d: new Date(day), ts: new Date(ms), b: true }])
+    assert.deepEqual(await table.scan().toArray({ int64: 'number', timestamp: 'date' }), [
+      { id: 5, d: new Date(day), ts: new Date(ms), b: true },
+    ])
     assert.deepEqual(await collect(table.scan().rows({ int64: 'string' })), [{ id: '5', d: day, ts: ms, b: true }])
   })
 
   it('agrees with a map under random inserts, deletes, flushes and compactions', async () => {
-    const row = fc.record({ symbol: fc.constantFrom('A', 'B', 'CC', ''), ts: fc.integer({ min: -3, max: 3 }), px: fc.option(fc.double({ noNaN: true })), n: fc.option(fc.bigInt({ min: -(2n ** 63n), max: 2n ** 63n - 1n })) }, { noNullPrototype: true })
+    const row = fc.record(
+      {
+        symbol: fc.constantFrom('A', 'B', 'CC', ''),
+        ts: fc.integer({ min: -3, max: 3 }),
+        px: fc.option(fc.double({ noNaN: true })),
+        n: fc.option(fc.bigInt({ min: -(2n ** 63n), max: 2n ** 63n - 1n })),
+      },
+      { noNullPrototype: true },
+    )
     const operation = fc.oneof(
       fc.record({ op: fc.constant('insert' as const), rows: fc.array(row, { minLength: 1, maxLength: 8 }) }),
       fc.record({ op: fc.constant('delete' as const), row }),
@@ -224,7 +292,9 @@ describe('Table', () => {
             } else if (step.op === 'flush') await db.flush()
             else await db.compact({ table: 't' })
           }
-          const expected = [...model.values()].sort((a, b) => (a.symbol === b.symbol ? a.ts - b.ts : a.symbol < b.symbol ? -1 : 1))
+          const expected = [...model.values()].sort((a, b) =>
+            a.symbol === b.symbol ? a.ts - b.ts : a.symbol < b.symbol ? -1 : 1,
+          )
           assert.deepEqual(await table.scan().toArray(), expected)
           assert.deepEqual(await table.scan({ reverse: true }).toArray(), [...expected].reverse())
           assert.deepEqual(table.getMany(expected.map(r => [r.symbol, r.ts])), expected)

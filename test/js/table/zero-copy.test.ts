@@ -1,31 +1,55 @@
 import assert from 'node:assert/strict'
 import { readFileSync, statSync } from 'node:fs'
-import { Field, Float64, Int32, Int64, RecordBatch, Schema, Struct, Data, Utf8, makeData, tableFromIPC, vectorFromArray } from 'apache-arrow'
-import { type Batch, type Database, type Table } from 'marbledb'
+import {
+  Field,
+  Float64,
+  Int32,
+  Int64,
+  RecordBatch,
+  Schema,
+  Struct,
+  Data,
+  Utf8,
+  makeData,
+  tableFromIPC,
+  vectorFromArray,
+} from 'apache-arrow'
+import type { Batch, Database, Table } from 'marbledb'
 import { binding } from '../../../dist/binding.js'
 import { collect, withDatabase } from '../helpers.js'
 
-const schema = new Schema([new Field('id', new Int64(), false), new Field('name', new Utf8(), true), new Field('px', new Float64(), true)])
+const schema = new Schema([
+  new Field('id', new Int64(), false),
+  new Field('name', new Utf8(), true),
+  new Field('px', new Float64(), true),
+])
 
 async function filled(database: Database, name: string, rows: number): Promise<Table> {
   const table = await database.createTable(name, { schema, primaryKey: ['id'] })
-  await table.insert(Array.from({ length: rows }, (_, i) => ({ id: BigInt(i), name: `name-${i}`, px: i % 3 === 0 ? null : i / 2 })))
+  await table.insert(
+    Array.from({ length: rows }, (_, i) => ({ id: BigInt(i), name: `name-${i}`, px: i % 3 === 0 ? null : i / 2 })),
+  )
   await database.flush()
   return table
 }
 
 const addressesOf = (batch: Batch): bigint[] =>
   batch.data.children.flatMap(column =>
-    column.buffers.filter(view => view !== undefined && view.byteLength > 0).map(view => binding().addressOf(view!.buffer as ArrayBuffer) + BigInt(view!.byteOffset)),
+    (column.buffers as unknown as (ArrayBufferView | undefined)[])
+      .filter(view => view !== undefined && view.byteLength > 0)
+      .map(view => binding().addressOf(view!.buffer as ArrayBuffer) + BigInt(view!.byteOffset)),
   )
 const mappingOf = (address: bigint): { path: string; size: number } | undefined =>
-  binding().mappedFiles().find(file => address >= file.address && address < file.address + BigInt(file.size))
+  binding()
+    .mappedFiles()
+    .find(file => address >= file.address && address < file.address + BigInt(file.size))
 const sum = (batches: readonly Batch[]): number => {
   let total = 0
   for (const batch of batches) for (const value of batch.getChild('px')!) total += value ?? 0
   return total
 }
-const expectedSum = (rows: number): number => Array.from({ length: rows }, (_, i) => (i % 3 === 0 ? 0 : i / 2)).reduce((a, b) => a + b, 0)
+const expectedSum = (rows: number): number =>
+  Array.from({ length: rows }, (_, i) => (i % 3 === 0 ? 0 : i / 2)).reduce((a, b) => a + b, 0)
 
 describe('Zero-copy batches', () => {
   it('every buffer of every column lies in the mapping of the SSTable', async () => {
@@ -46,7 +70,10 @@ describe('Zero-copy batches', () => {
       assert.equal(statSync(file.path).size, file.size)
       const bytes = readFileSync(file.path)
       const view = batches[1]!.getChild('px')!.data[0]!.values as Float64Array
-      assert.deepEqual(Buffer.from(view.buffer, view.byteOffset, view.byteLength), bytes.subarray(view.byteOffset, view.byteOffset + view.byteLength))
+      assert.deepEqual(
+        Buffer.from(view.buffer, view.byteOffset, view.byteLength),
+        bytes.subarray(view.byteOffset, view.byteOffset + view.byteLength),
+      )
       assert.equal(sum(batches), expectedSum(200_000))
     })
   })
@@ -59,7 +86,10 @@ describe('Zero-copy batches', () => {
       const merged = batches.filter(batch => !batch.zeroCopy)
       assert.ok(merged.length > 0)
       for (const batch of merged) for (const address of addressesOf(batch)) assert.equal(mappingOf(address), undefined)
-      assert.equal(batches.reduce((rows, batch) => rows + batch.numRows, 0), 1000)
+      assert.equal(
+        batches.reduce((rows, batch) => rows + batch.numRows, 0),
+        1000,
+      )
       assert.equal(table.get([5])?.name, 'newer')
     })
   })
@@ -72,9 +102,19 @@ describe('Zero-copy batches', () => {
       assert.ok(batches.every(batch => batch.zeroCopy))
       const rows = await table.scan({ range }).toArray()
       assert.equal(rows.length, 70_008)
-      rows.forEach((row, i) => assert.deepEqual(row, { id: BigInt(70_001 + i), name: `name-${70_001 + i}`, px: (70_001 + i) % 3 === 0 ? null : (70_001 + i) / 2 }))
-      assert.deepEqual(batches.flatMap(batch => [...batch.getChild('id')!]), rows.map(row => row.id))
-      assert.deepEqual(batches.flatMap(batch => [...batch.getChild('px')!]), rows.map(row => row.px))
+      const expected = Array.from({ length: 70_008 }, (_, i) => 70_001 + i)
+      assert.deepEqual(
+        rows,
+        expected.map(id => ({ id: BigInt(id), name: `name-${id}`, px: id % 3 === 0 ? null : id / 2 })),
+      )
+      assert.deepEqual(
+        batches.flatMap(batch => [...batch.getChild('id')!]),
+        rows.map(row => row.id),
+      )
+      assert.deepEqual(
+        batches.flatMap(batch => [...batch.getChild('px')!]),
+        rows.map(row => row.px),
+      )
     })
   })
 
@@ -155,13 +195,23 @@ describe('Zero-copy batches', () => {
   it('10 million rows reach JavaScript in less than 10 ms', async function () {
     this.timeout(120_000)
     await withDatabase(async database => {
-      const big = new Schema([new Field('id', new Int64(), false), new Field('a', new Float64(), false), new Field('b', new Int32(), false)])
+      const big = new Schema([
+        new Field('id', new Int64(), false),
+        new Field('a', new Float64(), false),
+        new Field('b', new Int32(), false),
+      ])
       const table = await database.createTable('big', { schema: big, primaryKey: ['id'] })
       const rows = 1_000_000
       for (let part = 0; part < 10; part++) {
         const id = BigInt64Array.from({ length: rows }, (_, i) => BigInt(part * rows + i))
-        const children = [makeData({ type: new Int64(), data: id }), makeData({ type: new Float64(), data: Float64Array.from({ length: rows }, (_, i) => i) }), makeData({ type: new Int32(), data: new Int32Array(rows).fill(part) })]
-        await table.insertBatch(new RecordBatch(big, new Data(new Struct(big.fields), 0, rows, 0, [] as never, children)))
+        const children = [
+          makeData({ type: new Int64(), data: id }),
+          makeData({ type: new Float64(), data: Float64Array.from({ length: rows }, (_, i) => i) }),
+          makeData({ type: new Int32(), data: new Int32Array(rows).fill(part) }),
+        ]
+        await table.insertBatch(
+          new RecordBatch(big, new Data(new Struct(big.fields), 0, rows, 0, [] as never, children)),
+        )
       }
       await database.flush()
       await database.compact({ table: 'big' })
@@ -170,7 +220,10 @@ describe('Zero-copy batches', () => {
         const began = performance.now()
         const batches = await collect(table.scan())
         times.push(performance.now() - began)
-        assert.equal(batches.reduce((total, batch) => total + batch.numRows, 0), 10 * rows)
+        assert.equal(
+          batches.reduce((total, batch) => total + batch.numRows, 0),
+          10 * rows,
+        )
         assert.ok(batches.every(batch => batch.zeroCopy))
         const last = batches.at(-1)!
         assert.equal(last.getChild('id')!.get(last.numRows - 1), 9_999_999n)
@@ -184,7 +237,10 @@ describe('Zero-copy batches', () => {
 
   it('strings with a dictionary in apache-arrow come back as utf8', async () => {
     await withDatabase(async database => {
-      const table = await database.createTable('t', { schema: new Schema([new Field('s', new Utf8(), false)]), primaryKey: ['s'] })
+      const table = await database.createTable('t', {
+        schema: new Schema([new Field('s', new Utf8(), false)]),
+        primaryKey: ['s'],
+      })
       const vector = vectorFromArray(['b', 'a', 'b', 'c'])
       await table.insertBatch(new RecordBatch({ s: vector.data[0]! }))
       await database.flush()

@@ -12,27 +12,49 @@ using testing::HasSubstr;
 
 std::shared_ptr<arrow::Schema> AllTypes() {
   std::vector<std::shared_ptr<arrow::DataType>> types = {
-      arrow::null(), arrow::boolean(), arrow::int8(), arrow::int16(), arrow::int32(),
-      arrow::int64(), arrow::uint8(), arrow::uint16(), arrow::uint32(), arrow::uint64(),
-      arrow::float16(), arrow::float32(), arrow::float64(), arrow::decimal128(12, 3),
-      arrow::decimal256(60, -2), arrow::date32(), arrow::date64(),
-      arrow::time32(TimeUnit::SECOND), arrow::time32(TimeUnit::MILLI),
-      arrow::time64(TimeUnit::MICRO), arrow::time64(TimeUnit::NANO),
-      arrow::timestamp(TimeUnit::SECOND), arrow::timestamp(TimeUnit::NANO, "Europe/Berlin"),
-      arrow::duration(TimeUnit::MILLI), arrow::month_interval(), arrow::day_time_interval(),
-      arrow::month_day_nano_interval(), arrow::utf8(), arrow::large_utf8(), arrow::binary(),
-      arrow::large_binary(), arrow::fixed_size_binary(16),
+      arrow::null(),
+      arrow::boolean(),
+      arrow::int8(),
+      arrow::int16(),
+      arrow::int32(),
+      arrow::int64(),
+      arrow::uint8(),
+      arrow::uint16(),
+      arrow::uint32(),
+      arrow::uint64(),
+      arrow::float16(),
+      arrow::float32(),
+      arrow::float64(),
+      arrow::decimal128(12, 3),
+      arrow::decimal256(60, -2),
+      arrow::date32(),
+      arrow::date64(),
+      arrow::time32(TimeUnit::SECOND),
+      arrow::time32(TimeUnit::MILLI),
+      arrow::time64(TimeUnit::MICRO),
+      arrow::time64(TimeUnit::NANO),
+      arrow::timestamp(TimeUnit::SECOND),
+      arrow::timestamp(TimeUnit::NANO, "Europe/Berlin"),
+      arrow::duration(TimeUnit::MILLI),
+      arrow::month_interval(),
+      arrow::day_time_interval(),
+      arrow::month_day_nano_interval(),
+      arrow::utf8(),
+      arrow::large_utf8(),
+      arrow::binary(),
+      arrow::large_binary(),
+      arrow::fixed_size_binary(16),
       arrow::list(arrow::field("item", arrow::int32(), false)),
       arrow::large_list(arrow::list(arrow::utf8())),
       arrow::fixed_size_list(arrow::float32(), 3),
-      arrow::struct_({arrow::field("a", arrow::int8()),
-                      arrow::field("b", arrow::struct_({}), false)}),
+      arrow::struct_(
+          {arrow::field("a", arrow::int8()), arrow::field("b", arrow::struct_({}), false)}),
       arrow::map(arrow::utf8(), arrow::list(arrow::int64())),
       arrow::map(arrow::int32(), arrow::utf8(), /*keys_sorted=*/true)};
   std::vector<std::shared_ptr<arrow::Field>> fields;
   for (const auto& type : types) {
-    fields.push_back(arrow::field("c" + std::to_string(fields.size()), type,
-                                  fields.size() % 3 != 0));
+    fields.push_back(
+        arrow::field("c" + std::to_string(fields.size()), type, fields.size() % 3 != 0));
   }
   return arrow::schema(fields);
 }
@@ -51,12 +73,12 @@ TEST(ArrowTypes, EverySupportedTypeGoesToJsonAndBack) {
 }
 
 TEST(ArrowTypes, TheJsonIsArrowsIntegrationFormat) {
-  const auto schema = arrow::schema(
-      {arrow::field("id", arrow::int64(), false),
-       arrow::field("at", arrow::timestamp(TimeUnit::MILLI, "UTC")),
-       arrow::field("tags", arrow::list(arrow::field("item", arrow::utf8())), true,
-                    arrow::key_value_metadata({"field"}, {"3"}))},
-      arrow::key_value_metadata({"k"}, {"v"}));
+  const auto schema =
+      arrow::schema({arrow::field("id", arrow::int64(), false),
+                     arrow::field("at", arrow::timestamp(TimeUnit::MILLI, "UTC")),
+                     arrow::field("tags", arrow::list(arrow::field("item", arrow::utf8())), true,
+                                  arrow::key_value_metadata({"field"}, {"3"}))},
+                    arrow::key_value_metadata({"k"}, {"v"}));
   EXPECT_EQ(SchemaToJson(*schema).ValueOrDie(),
             R"({"fields":[{"name":"id","nullable":false,)"
             R"("type":{"name":"int","bitWidth":64,"isSigned":true},"children":[]},)"
@@ -126,8 +148,8 @@ TEST(ArrowTypes, BadJsonIsASchemaErrorThatSaysWhere) {
 }
 
 TEST(ArrowTypes, ATypeWithoutJsonIsNotSupported) {
-  const auto schema = arrow::schema(
-      {arrow::field("word", arrow::dictionary(arrow::int32(), arrow::utf8()))});
+  const auto schema =
+      arrow::schema({arrow::field("word", arrow::dictionary(arrow::int32(), arrow::utf8()))});
   const Status status = SchemaToJson(*schema).status();
   EXPECT_EQ(CodeOf(status), ErrorCode::kNotSupported);
   EXPECT_THAT(status.message(), HasSubstr("'word'"));

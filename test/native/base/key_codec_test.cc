@@ -35,9 +35,8 @@ int CompareCells(const Cell& a, const Cell& b) {
     const std::string& y = std::get<std::string>(*b);
     return std::lexicographical_compare_three_way(
                x->begin(), x->end(), y.begin(), y.end(),
-               [](char l, char r) {
-                 return static_cast<uint8_t>(l) <=> static_cast<uint8_t>(r);
-               }) < 0
+               [](char l, char r) { return static_cast<uint8_t>(l) <=> static_cast<uint8_t>(r); }) <
+                   0
                ? -1
                : *x != y;
   }
@@ -56,22 +55,38 @@ int Sign(int value) { return value < 0 ? -1 : value > 0; }
 template <typename T>
 T RandomInt(std::mt19937_64& random) {
   switch (random() % 6) {
-    case 0: return std::numeric_limits<T>::min();
-    case 1: return std::numeric_limits<T>::max();
-    case 2: return 0;
-    case 3: return static_cast<T>(random() % 5);
-    case 4: return static_cast<T>(-static_cast<int64_t>(random() % 5));
-    default: return static_cast<T>(random());
+    case 0:
+      return std::numeric_limits<T>::min();
+    case 1:
+      return std::numeric_limits<T>::max();
+    case 2:
+      return 0;
+    case 3:
+      return static_cast<T>(random() % 5);
+    case 4:
+      return static_cast<T>(-static_cast<int64_t>(random() % 5));
+    default:
+      return static_cast<T>(random());
   }
 }
 
 template <typename T>
 T RandomFloat(std::mt19937_64& random) {
   using Limits = std::numeric_limits<T>;
-  const T some[] = {T(0), -T(0), Limits::infinity(), -Limits::infinity(),
-                    Limits::quiet_NaN(), -Limits::quiet_NaN(), Limits::max(),
-                    Limits::lowest(), Limits::min(), Limits::denorm_min(),
-                    -Limits::denorm_min(), T(1), T(-1), T(1.5)};
+  const T some[] = {T(0),
+                    -T(0),
+                    Limits::infinity(),
+                    -Limits::infinity(),
+                    Limits::quiet_NaN(),
+                    -Limits::quiet_NaN(),
+                    Limits::max(),
+                    Limits::lowest(),
+                    Limits::min(),
+                    Limits::denorm_min(),
+                    -Limits::denorm_min(),
+                    T(1),
+                    T(-1),
+                    T(1.5)};
   if (random() % 2 == 0) return some[random() % std::size(some)];
   return static_cast<T>(std::ldexp(static_cast<double>(static_cast<int64_t>(random())),
                                    static_cast<int>(random() % 100) - 110));
@@ -92,8 +107,10 @@ std::pair<std::shared_ptr<arrow::Scalar>, Plain> RandomValue(
     using T = decltype(zero);
     const T value = RandomInt<T>(random);
     auto scalar = arrow::MakeScalar(type, value).ValueOrDie();
-    if constexpr (std::is_signed_v<T>) return {scalar, Plain(int64_t{value})};
-    else return {scalar, Plain(uint64_t{value})};
+    if constexpr (std::is_signed_v<T>)
+      return {scalar, Plain(int64_t{value})};
+    else
+      return {scalar, Plain(uint64_t{value})};
   };
   using arrow::Type;
   switch (type->id()) {
@@ -101,15 +118,22 @@ std::pair<std::shared_ptr<arrow::Scalar>, Plain> RandomValue(
       const bool value = random() % 2;
       return {std::make_shared<arrow::BooleanScalar>(value), Plain(value)};
     }
-    case Type::INT8: return integer(int8_t{});
-    case Type::INT16: return integer(int16_t{});
+    case Type::INT8:
+      return integer(int8_t{});
+    case Type::INT16:
+      return integer(int16_t{});
     case Type::INT32:
     case Type::DATE32:
-    case Type::TIME32: return integer(int32_t{});
-    case Type::UINT8: return integer(uint8_t{});
-    case Type::UINT16: return integer(uint16_t{});
-    case Type::UINT32: return integer(uint32_t{});
-    case Type::UINT64: return integer(uint64_t{});
+    case Type::TIME32:
+      return integer(int32_t{});
+    case Type::UINT8:
+      return integer(uint8_t{});
+    case Type::UINT16:
+      return integer(uint16_t{});
+    case Type::UINT32:
+      return integer(uint32_t{});
+    case Type::UINT64:
+      return integer(uint64_t{});
     case Type::FLOAT: {
       const auto value = RandomFloat<float>(random);
       return {std::make_shared<arrow::FloatScalar>(value), Plain(double{value})};
@@ -127,10 +151,10 @@ std::pair<std::shared_ptr<arrow::Scalar>, Plain> RandomValue(
     case Type::LARGE_STRING:
     case Type::LARGE_BINARY: {
       const std::string value = RandomText(random);
-      return {arrow::MakeScalar(type, arrow::Buffer::FromString(value)).ValueOrDie(),
-              Plain(value)};
+      return {arrow::MakeScalar(type, arrow::Buffer::FromString(value)).ValueOrDie(), Plain(value)};
     }
-    default: return integer(int64_t{});
+    default:
+      return integer(int64_t{});
   }
 }
 
@@ -227,21 +251,35 @@ void CheckData(const Data& data, const std::string& what) {
   by_value = by_key;
   std::stable_sort(by_key.begin(), by_key.end(),
                    [&](size_t a, size_t b) { return keys[a] < keys[b]; });
-  std::stable_sort(by_value.begin(), by_value.end(), [&](size_t a, size_t b) {
-    return CompareRows(data.rows[a], data.rows[b]) < 0;
-  });
+  std::stable_sort(by_value.begin(), by_value.end(),
+                   [&](size_t a, size_t b) { return CompareRows(data.rows[a], data.rows[b]) < 0; });
   ASSERT_EQ(by_key, by_value);
 }
 
 std::vector<std::shared_ptr<arrow::DataType>> KeyTypes() {
   using arrow::TimeUnit;
-  return {arrow::boolean(),  arrow::int8(),     arrow::int16(),        arrow::int32(),
-          arrow::int64(),    arrow::uint8(),    arrow::uint16(),       arrow::uint32(),
-          arrow::uint64(),   arrow::float32(),  arrow::float64(),      arrow::decimal128(38, 4),
-          arrow::date32(),   arrow::date64(),   arrow::time32(TimeUnit::MILLI),
-          arrow::time64(TimeUnit::MICRO),       arrow::timestamp(TimeUnit::MICRO, "UTC"),
-          arrow::duration(TimeUnit::NANO),      arrow::utf8(),         arrow::binary(),
-          arrow::large_utf8(),                  arrow::large_binary()};
+  return {arrow::boolean(),
+          arrow::int8(),
+          arrow::int16(),
+          arrow::int32(),
+          arrow::int64(),
+          arrow::uint8(),
+          arrow::uint16(),
+          arrow::uint32(),
+          arrow::uint64(),
+          arrow::float32(),
+          arrow::float64(),
+          arrow::decimal128(38, 4),
+          arrow::date32(),
+          arrow::date64(),
+          arrow::time32(TimeUnit::MILLI),
+          arrow::time64(TimeUnit::MICRO),
+          arrow::timestamp(TimeUnit::MICRO, "UTC"),
+          arrow::duration(TimeUnit::NANO),
+          arrow::utf8(),
+          arrow::binary(),
+          arrow::large_utf8(),
+          arrow::large_binary()};
 }
 
 TEST(KeyCodec, EveryTypeAloneOrdersAsItsValuesAndComesBack) {
@@ -262,8 +300,8 @@ TEST(KeyCodec, RandomKeysOfSeveralColumnsOrderAsTheirValuesAndComeBack) {
     std::string what;
     const size_t columns = 2 + random() % 3;
     for (size_t i = 0; i < columns; ++i) {
-      key.push_back(arrow::field("k" + std::to_string(i), types[random() % types.size()],
-                                 random() % 2 == 0));
+      key.push_back(
+          arrow::field("k" + std::to_string(i), types[random() % types.size()], random() % 2 == 0));
       what += key.back()->ToString() + ", ";
     }
     CheckData(MakeData(key, 120, random), what);
@@ -272,15 +310,13 @@ TEST(KeyCodec, RandomKeysOfSeveralColumnsOrderAsTheirValuesAndComeBack) {
 
 TEST(KeyCodec, TheBytesAreThoseOfTheFormat) {
   using arrow::field;
-  const auto schema = arrow::schema(
-      {field("a", arrow::int32(), false), field("b", arrow::utf8(), true),
-       field("c", arrow::float64(), false), field("d", arrow::binary(), false)});
+  const auto schema =
+      arrow::schema({field("a", arrow::int32(), false), field("b", arrow::utf8(), true),
+                     field("c", arrow::float64(), false), field("d", arrow::binary(), false)});
   auto codec = KeyCodec::Make(schema, {0, 1, 2, 3}).ValueOrDie();
-  const auto key = codec->EncodeScalars({arrow::MakeScalar(int32_t{-2}),
-                                         arrow::MakeScalar(std::string("x\0y", 3)),
-                                         arrow::MakeScalar(1.0),
-                                         std::make_shared<arrow::BinaryScalar>(
-                                             std::string("\0z", 2))});
+  const auto key = codec->EncodeScalars(
+      {arrow::MakeScalar(int32_t{-2}), arrow::MakeScalar(std::string("x\0y", 3)),
+       arrow::MakeScalar(1.0), std::make_shared<arrow::BinaryScalar>(std::string("\0z", 2))});
   ASSERT_TRUE(key.ok()) << key.status();
   EXPECT_EQ(*key, std::string("\x7f\xff\xff\xfe"
                               "\x01x\x00\xffy\x00\x01"
@@ -291,10 +327,10 @@ TEST(KeyCodec, TheBytesAreThoseOfTheFormat) {
 
 TEST(KeyCodec, AKeyOfFewerColumnsIsAPrefixOfExactlyTheMatchingKeys) {
   std::mt19937_64 random(13);
-  const Data data = MakeData({arrow::field("a", arrow::utf8(), true),
-                              arrow::field("b", arrow::binary(), false),
-                              arrow::field("c", arrow::int16(), false)},
-                             300, random);
+  const Data data =
+      MakeData({arrow::field("a", arrow::utf8(), true), arrow::field("b", arrow::binary(), false),
+                arrow::field("c", arrow::int16(), false)},
+               300, random);
   const auto keys = EncodedRows(data);
   for (size_t i = 0; i < 40; ++i) {
     for (size_t columns = 0; columns < 3; ++columns) {
@@ -350,17 +386,17 @@ TEST(KeyCodec, BadKeysAreErrorsThatNameTheColumn) {
   EXPECT_THAT(encode({arrow::MakeScalar(int32_t{1})}).message(), HasSubstr("'id'"));
   EXPECT_EQ(CodeOf(encode({arrow::MakeNullScalar(arrow::int64())})), ErrorCode::kSchema);
   EXPECT_EQ(CodeOf(encode({nullptr})), ErrorCode::kInvalidArgument);
-  EXPECT_EQ(CodeOf(encode({arrow::MakeScalar(int64_t{1}), arrow::MakeScalar("x"),
-                           arrow::MakeScalar("y")})),
+  EXPECT_EQ(CodeOf(encode(
+                {arrow::MakeScalar(int64_t{1}), arrow::MakeScalar("x"), arrow::MakeScalar("y")})),
             ErrorCode::kInvalidArgument);
 }
 
 TEST(KeyCodec, MalformedBytesAreCorruptionAndNeverReadBeyondTheEnd) {
   std::mt19937_64 random(14);
-  const Data data = MakeData({arrow::field("a", arrow::utf8(), true),
-                              arrow::field("b", arrow::boolean(), false),
-                              arrow::field("c", arrow::decimal128(10, 2), true)},
-                             100, random);
+  const Data data =
+      MakeData({arrow::field("a", arrow::utf8(), true), arrow::field("b", arrow::boolean(), false),
+                arrow::field("c", arrow::decimal128(10, 2), true)},
+               100, random);
   for (const std::string& key : EncodedRows(data)) {
     for (size_t cut = 0; cut < key.size(); ++cut) {
       // On the heap in its exact size, so that a sanitizer sees a read behind it.

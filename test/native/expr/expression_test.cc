@@ -29,8 +29,8 @@ ExpressionPtr Lit(const std::shared_ptr<arrow::DataType>& type, const std::strin
     int32_t precision, scale;
     EXPECT_TRUE(arrow::Decimal128::FromString(text, &value, &precision, &scale).ok());
     const auto& decimal = static_cast<const arrow::Decimal128Type&>(*type);
-    return MakeLiteral(std::make_shared<arrow::Decimal128Scalar>(
-        *value.Rescale(scale, decimal.scale()), type));
+    return MakeLiteral(
+        std::make_shared<arrow::Decimal128Scalar>(*value.Rescale(scale, decimal.scale()), type));
   }
   return MakeLiteral(*arrow::Scalar::Parse(type, text));
 }
@@ -43,12 +43,11 @@ std::string Eval(const std::string& function, const std::vector<ExpressionPtr>& 
   std::vector<std::shared_ptr<arrow::Field>> fields;
   std::vector<std::shared_ptr<arrow::Array>> arrays;
   for (size_t i = 0; i < args.size(); ++i) {
-    const bool keep = !columns || (function == "in" && i > 0) ||
-                      (function == "like" && i > 0) ||
-                      ((function == "toTimestamp" || function == "dateFormat" ||
-                        function == "floorTime") &&
-                       i == 1) ||
-                      (function == "extract" && i == 0);
+    const bool keep =
+        !columns || (function == "in" && i > 0) || (function == "like" && i > 0) ||
+        ((function == "toTimestamp" || function == "dateFormat" || function == "floorTime") &&
+         i == 1) ||
+        (function == "extract" && i == 0);
     if (keep) {
       inputs.push_back(args[i]);
       continue;
@@ -167,8 +166,10 @@ TEST(Functions, LogicIsThreeValued) {
       {"in", {Lit(i32, "NULL"), Lit(i32, "1")}, boo, "NULL"},
       {"in", {Lit(i32, "3"), Lit(i32, "1")}, boo, "false"},
       {"case", {Lit(boo, "NULL"), Lit(i32, "1"), Lit(i32, "2")}, i32, "2"},
-      {"case", {Lit(boo, "false"), Lit(i32, "1"), Lit(boo, "true"), Lit(i32, "5"), Lit(i32, "2")},
-       i32, "5"},
+      {"case",
+       {Lit(boo, "false"), Lit(i32, "1"), Lit(boo, "true"), Lit(i32, "5"), Lit(i32, "2")},
+       i32,
+       "5"},
       {"coalesce", {Lit(str, "NULL"), Lit(str, "x")}, str, "x"},
       {"coalesce", {Lit(str, "NULL"), Lit(str, "NULL")}, str, "NULL"},
   });
@@ -230,10 +231,14 @@ TEST(Functions, TimeIsUtcAndMalformedTextIsNull) {
       parse("2001-01-01T00:00:00.125", "yyyy-MM-dd'T'HH:mm:ss.SSS", "978307200125"),
       parse("1/2/2001", "d/M/yyyy", "980985600000"),
       parse("11/12/2001", "d/M/yyyy", "1008028800000"),
-      {"toTimestamp", {Lit(str, "2001-01-01 00:00:00.000001"),
-                       Lit(str, "yyyy-MM-dd HH:mm:ss.SSSSSS")}, us, "978307200000001"},
+      {"toTimestamp",
+       {Lit(str, "2001-01-01 00:00:00.000001"), Lit(str, "yyyy-MM-dd HH:mm:ss.SSSSSS")},
+       us,
+       "978307200000001"},
       {"dateFormat", {Lit(Ms(), "978310020000"), Lit(str, minute)}, str, "2001/01/01 00:47"},
-      {"dateFormat", {Lit(Ms(), "-1"), Lit(str, "yyyy-MM-dd HH:mm:ss.SSS")}, str,
+      {"dateFormat",
+       {Lit(Ms(), "-1"), Lit(str, "yyyy-MM-dd HH:mm:ss.SSS")},
+       str,
        "1969-12-31 23:59:59.999"},
       {"dateFormat", {Lit(Ms(), "NULL"), Lit(str, minute)}, str, "NULL"},
       {"extract", {Lit(str, "YEAR"), Lit(Ms(), "-1")}, i64, "1969"},

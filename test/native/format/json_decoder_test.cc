@@ -104,8 +104,7 @@ TEST(JsonDecoder, DecimalsAreExactAndRoundHalfUp) {
   EXPECT_THAT(One(d, A("1e400")), HasSubstr("out of the range"));
   EXPECT_EQ(One(arrow::decimal128(38, 0), A("99999999999999999999999999999999999999")),
             "99999999999999999999999999999999999999");
-  EXPECT_EQ(One(arrow::decimal128(38, 38), A("0.00000000000000000000000000000000000001")),
-            "1E-38");
+  EXPECT_EQ(One(arrow::decimal128(38, 38), A("0.00000000000000000000000000000000000001")), "1E-38");
 }
 
 TEST(JsonDecoder, IntegersRefuseFractionsAndWhatDoesNotFit) {
@@ -113,7 +112,8 @@ TEST(JsonDecoder, IntegersRefuseFractionsAndWhatDoesNotFit) {
   EXPECT_EQ(One(arrow::int32(), A("2.0")), "2");
   EXPECT_EQ(One(arrow::int32(), A("1e3")), "1000");
   EXPECT_THAT(One(arrow::int8(), A("128")), HasSubstr("out of the range of TINYINT"));
-  EXPECT_THAT(One(arrow::int64(), A("9223372036854775808")), HasSubstr("out of the range of BIGINT"));
+  EXPECT_THAT(One(arrow::int64(), A("9223372036854775808")),
+              HasSubstr("out of the range of BIGINT"));
   EXPECT_THAT(One(arrow::int64(), A("\"\"")), HasSubstr("is not a BIGINT"));
   EXPECT_THAT(One(arrow::int64(), A("true")), HasSubstr("is not a BIGINT"));
   EXPECT_THAT(One(arrow::int64(), A("{}")), HasSubstr("is not a BIGINT"));
@@ -150,8 +150,9 @@ TEST(JsonDecoder, OfAKeyGivenTwiceTheLastCounts) {
 
 TEST(JsonDecoder, KeysMayBeEscapedAndComeInAnyOrder) {
   auto decoder = Make({arrow::field("a", arrow::int32()), arrow::field("ź", arrow::int32())});
-  for (const char* record : {R"({"a":1,"ź":2})", R"({"ź":2,"a":1})", R"({"x":0,"\u0061":1,"\u017a":2})",
-                             R"({"aa":9,"a":1,"ź":2,"źź":9})", R"({"\u017a":2,"":3,"a":1})"}) {
+  for (const char* record :
+       {R"({"a":1,"ź":2})", R"({"ź":2,"a":1})", R"({"x":0,"\u0061":1,"\u017a":2})",
+        R"({"aa":9,"a":1,"ź":2,"źź":9})", R"({"\u017a":2,"":3,"a":1})"}) {
     ASSERT_TRUE(decoder->Append(record).ok()) << record;
   }
   auto columns = decoder->Finish().ValueOrDie();
@@ -162,9 +163,9 @@ TEST(JsonDecoder, KeysMayBeEscapedAndComeInAnyOrder) {
 }
 
 TEST(JsonDecoder, NestedTypesAreReadRecursively) {
-  const auto type = arrow::struct_({arrow::field("x", arrow::int32()),
-                                    arrow::field("l", arrow::list(arrow::utf8())),
-                                    arrow::field("m", arrow::map(arrow::utf8(), arrow::float64()))});
+  const auto type = arrow::struct_(
+      {arrow::field("x", arrow::int32()), arrow::field("l", arrow::list(arrow::utf8())),
+       arrow::field("m", arrow::map(arrow::utf8(), arrow::float64()))});
   auto decoder = Make({arrow::field("a", type)});
   ASSERT_TRUE(decoder->Append(R"({"a":{"x":1,"l":["p",null],"m":{"k":0.5}}})").ok());
   ASSERT_TRUE(decoder->Append(R"({"a":null})").ok());
@@ -179,7 +180,8 @@ TEST(JsonDecoder, NestedTypesAreReadRecursively) {
       {"x": 1, "l": ["p", null], "m": [["k", 0.5]]},
       null,
       {"x": null, "l": [], "m": []},
-      {"x": 5, "l": null, "m": [["u", 1], ["v", null]]}])").ValueOrDie();
+      {"x": 5, "l": null, "m": [["u", 1], ["v", null]]}])")
+                      .ValueOrDie();
   EXPECT_TRUE(column->Equals(*expected)) << column->ToString();
 }
 
@@ -191,22 +193,47 @@ TEST(JsonDecoder, ABadRecordLeavesNoRowBehind) {
   ASSERT_TRUE(decoder->Append(R"({"b":3})").ok());
   EXPECT_EQ(decoder->rows(), 2);
   auto columns = decoder->Finish().ValueOrDie();
-  EXPECT_EQ(columns[0]->ToString(), arrow::json::ArrayFromJSONString(arrow::utf8(), R"(["x", null])")
-                                        .ValueOrDie()->ToString());
-  EXPECT_EQ(columns[1]->ToString(), arrow::json::ArrayFromJSONString(arrow::int32(), "[1, 3]")
-                                        .ValueOrDie()->ToString());
+  EXPECT_EQ(
+      columns[0]->ToString(),
+      arrow::json::ArrayFromJSONString(arrow::utf8(), R"(["x", null])").ValueOrDie()->ToString());
+  EXPECT_EQ(columns[1]->ToString(),
+            arrow::json::ArrayFromJSONString(arrow::int32(), "[1, 3]").ValueOrDie()->ToString());
   EXPECT_EQ(decoder->rows(), 0);
   EXPECT_EQ(decoder->Finish().ValueOrDie()[0]->length(), 0);
 }
 
 TEST(JsonDecoder, MalformedRecordsAreRefused) {
-  for (const std::string& record : std::vector<std::string>{
-           "", " ", "[]", "1", "null", "\"x\"", "{", "{]", "{\"a\"}", "{\"a\":}", "{\"a\":1",
-           "{\"a\":1,}", "{\"a\":1}}", "{\"a\":1} x", "{\"a\":1} {\"a\":2}", "{\"a\":01}",
-           "{\"a\":1 \"b\":2}", "{\"a\":tru}", "{\"a\":nul}", "{\"a\":+1}", "{\"a\":.5}",
-           "{a:1}", "{\"a\":\"\xff\"}", "{\"a\":\"\xc3\"}", "{\"b\":\"\xff\",\"a\":1}",
-           "{\"a\":\"\\x\"}", "{\"a\":\"\\ud800\"}", "{\"a\":\"\n\"}", "{\"b\":truth,\"a\":1}",
-           std::string("{\"a\":1}\0", 8), "\xef\xbb\xbf\xef\xbb\xbf{}"}) {
+  for (const std::string& record : std::vector<std::string>{"",
+                                                            " ",
+                                                            "[]",
+                                                            "1",
+                                                            "null",
+                                                            "\"x\"",
+                                                            "{",
+                                                            "{]",
+                                                            "{\"a\"}",
+                                                            "{\"a\":}",
+                                                            "{\"a\":1",
+                                                            "{\"a\":1,}",
+                                                            "{\"a\":1}}",
+                                                            "{\"a\":1} x",
+                                                            "{\"a\":1} {\"a\":2}",
+                                                            "{\"a\":01}",
+                                                            "{\"a\":1 \"b\":2}",
+                                                            "{\"a\":tru}",
+                                                            "{\"a\":nul}",
+                                                            "{\"a\":+1}",
+                                                            "{\"a\":.5}",
+                                                            "{a:1}",
+                                                            "{\"a\":\"\xff\"}",
+                                                            "{\"a\":\"\xc3\"}",
+                                                            "{\"b\":\"\xff\",\"a\":1}",
+                                                            "{\"a\":\"\\x\"}",
+                                                            "{\"a\":\"\\ud800\"}",
+                                                            "{\"a\":\"\n\"}",
+                                                            "{\"b\":truth,\"a\":1}",
+                                                            std::string("{\"a\":1}\0", 8),
+                                                            "\xef\xbb\xbf\xef\xbb\xbf{}"}) {
     EXPECT_THAT(One(arrow::utf8(), record), HasSubstr("error: ")) << record;
   }
 }
@@ -226,7 +253,8 @@ TEST(JsonDecoder, WrongOptionsAndTypesAreRefusedWhenItIsMade) {
   EXPECT_EQ(code({{"nonsense", "1"}}, arrow::int32()), ErrorCode::kPlan);
   EXPECT_EQ(code({{"fail-on-missing-field", "yes"}}, arrow::int32()), ErrorCode::kPlan);
   EXPECT_EQ(code({{"fail-on-missing-field", "true"}, {"json.ignore-parse-errors", "true"}},
-                 arrow::int32()), ErrorCode::kPlan);
+                 arrow::int32()),
+            ErrorCode::kPlan);
   EXPECT_EQ(code({{"timestamp-format.standard", "ISO"}}, arrow::int32()), ErrorCode::kPlan);
   EXPECT_EQ(code({}, arrow::large_utf8()), ErrorCode::kNotSupported);
   EXPECT_EQ(code({}, arrow::map(arrow::int32(), arrow::int32())), ErrorCode::kNotSupported);
@@ -258,15 +286,23 @@ class RandomDocuments {
   }
   std::string Value(int depth) {
     switch (Below(depth > 2 ? 6 : 8)) {
-      case 0: return std::to_string(static_cast<int32_t>(random_()));
-      case 1: return std::to_string(Below(1000)) + "." + std::to_string(Below(1000)) +
-                     (Below(3) == 0 ? "e-2" : "");
-      case 2: return Below(2) == 0 ? "true" : "false";
-      case 3: return "null";
-      case 4: return "\"" + std::string(static_cast<size_t>(Below(40)), 'y') + "\"";
-      case 5: return "\"\\\"q\\\\ \\u00e9 Ł\\n\"";
-      case 6: return Object(depth + 1);
-      default: return "[" + Value(depth + 1) + "," + Value(depth + 1) + "]";
+      case 0:
+        return std::to_string(static_cast<int32_t>(random_()));
+      case 1:
+        return std::to_string(Below(1000)) + "." + std::to_string(Below(1000)) +
+               (Below(3) == 0 ? "e-2" : "");
+      case 2:
+        return Below(2) == 0 ? "true" : "false";
+      case 3:
+        return "null";
+      case 4:
+        return "\"" + std::string(static_cast<size_t>(Below(40)), 'y') + "\"";
+      case 5:
+        return "\"\\\"q\\\\ \\u00e9 Ł\\n\"";
+      case 6:
+        return Object(depth + 1);
+      default:
+        return "[" + Value(depth + 1) + "," + Value(depth + 1) + "]";
     }
   }
   std::mt19937 random_;
@@ -290,8 +326,9 @@ TEST(JsonDecoder, AgreesWithTheDomOnRandomDocuments) {
     const auto check = [&](const std::string& key, simdjson::dom::element value) {
       if (value.is_null()) return true;
       if (key == "i") {
-        if (value.is_int64()) return value.get_int64().value_unsafe() >= INT32_MIN &&
-                                     value.get_int64().value_unsafe() <= INT32_MAX;
+        if (value.is_int64())
+          return value.get_int64().value_unsafe() >= INT32_MIN &&
+                 value.get_int64().value_unsafe() <= INT32_MAX;
         return value.is_double() && value.get_double().value_unsafe() ==
                                         static_cast<int32_t>(value.get_double().value_unsafe());
       }
@@ -323,15 +360,18 @@ TEST(JsonDecoder, AgreesWithTheDomOnRandomDocuments) {
     if (!null("i")) {
       ASSERT_EQ(static_cast<const arrow::Int32Array&>(*columns[0]).Value(0),
                 last["i"].is_int64() ? last["i"].get_int64().value_unsafe()
-                                     : last["i"].get_double().value_unsafe()) << text;
+                                     : last["i"].get_double().value_unsafe())
+          << text;
     }
     if (!null("d")) {
       ASSERT_EQ(static_cast<const arrow::DoubleArray&>(*columns[1]).Value(0),
-                last["d"].get_double().value_unsafe()) << text;
+                last["d"].get_double().value_unsafe())
+          << text;
     }
     if (!null("b")) {
       ASSERT_EQ(static_cast<const arrow::BooleanArray&>(*columns[3]).Value(0),
-                last["b"].get_bool().value_unsafe()) << text;
+                last["b"].get_bool().value_unsafe())
+          << text;
     }
     if (!null("s")) {
       const std::string value(static_cast<const arrow::StringArray&>(*columns[2]).GetView(0));

@@ -28,14 +28,12 @@ int main(int argc, char** argv) {
   const int64_t wanted = marble::kafka::bench::Number(argv[3]);
   char reason[512];
   rd_kafka_conf_t* conf = rd_kafka_conf_new();
-  // The best settings that were found for it: see facts on tuned fetching in native/kafka/README.md.
+  // The best settings that were found for it: see facts on tuned fetching in
+  // native/kafka/README.md.
   const char* const settings[][2] = {
-      {"bootstrap.servers", argv[1]},
-      {"queued.max.messages.kbytes", "262144"},
-      {"queued.min.messages", "1000000"},
-      {"fetch.message.max.bytes", "8388608"},
-      {"fetch.max.bytes", "67108864"},
-      {"fetch.wait.max.ms", "50"},
+      {"bootstrap.servers", argv[1]},     {"queued.max.messages.kbytes", "262144"},
+      {"queued.min.messages", "1000000"}, {"fetch.message.max.bytes", "8388608"},
+      {"fetch.max.bytes", "67108864"},    {"fetch.wait.max.ms", "50"},
       {"fetch.queue.backoff.ms", "1"},
   };
   for (const auto& [name, value] : settings) {
@@ -64,7 +62,8 @@ int main(int argc, char** argv) {
   Clock::time_point begin, last_progress = Clock::now();
   double cpu_begin = 0;
   while (seen < wanted) {
-    const ssize_t count = rd_kafka_consume_batch_queue(queue, 100, messages.data(), messages.size());
+    const ssize_t count =
+        rd_kafka_consume_batch_queue(queue, 100, messages.data(), messages.size());
     if (count > 0 && seen == 0) {
       begin = Clock::now();
       cpu_begin = marble::kafka::bench::CpuSeconds();
@@ -72,7 +71,8 @@ int main(int argc, char** argv) {
     for (ssize_t i = 0; i < count; ++i) {
       rd_kafka_message_t* message = messages[static_cast<size_t>(i)];
       if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR && seen < wanted) {
-        if (message->len + simdjson::SIMDJSON_PADDING > padded.size()) return Fail("a record too long");
+        if (message->len + simdjson::SIMDJSON_PADDING > padded.size())
+          return Fail("a record too long");
         std::memcpy(padded.data(), message->payload, message->len);
         simdjson::ondemand::document document;
         simdjson::ondemand::object object;
@@ -98,10 +98,10 @@ int main(int argc, char** argv) {
     }
   }
   const double seconds = std::chrono::duration<double>(Clock::now() - begin).count();
-  std::printf("{\"messages\": %lld, \"seconds\": %.3f, \"cpuSeconds\": %.3f, \"checksum\": \"%llu\"}\n",
-              static_cast<long long>(seen), seconds,
-              marble::kafka::bench::CpuSeconds() - cpu_begin,
-              static_cast<unsigned long long>(checksum));
+  std::printf(
+      "{\"messages\": %lld, \"seconds\": %.3f, \"cpuSeconds\": %.3f, \"checksum\": \"%llu\"}\n",
+      static_cast<long long>(seen), seconds, marble::kafka::bench::CpuSeconds() - cpu_begin,
+      static_cast<unsigned long long>(checksum));
   for (int32_t p = 0; p < partitions; ++p) rd_kafka_consume_stop(topic, p);
   rd_kafka_queue_destroy(queue);
   rd_kafka_topic_destroy(topic);

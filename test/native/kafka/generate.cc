@@ -23,8 +23,9 @@ int Fail(const std::string& message) {
 int main(int argc, char** argv) {
   using namespace marble;  // NOLINT: a program
   if (argc < 5) {
-    return Fail("usage: kafka_generate BOOTSTRAP TOPIC COUNT PARTITIONS [--seed N] "
-                "[--compression none|lz4|zstd]");
+    return Fail(
+        "usage: kafka_generate BOOTSTRAP TOPIC COUNT PARTITIONS [--seed N] "
+        "[--compression none|lz4|zstd]");
   }
   const std::string topic = argv[2];
   const int64_t count = kafka::bench::Number(argv[3]);
@@ -69,7 +70,8 @@ int main(int argc, char** argv) {
         "\"account\":\"acc-%06u\",\"id\":\"%012lld\"}",
         static_cast<long long>(ts), key, cents / 100, cents % 100, qty,
         random % 2 == 0 ? "buy" : "sell", random % 100'000, static_cast<long long>(i));
-    checksum += kafka::bench::Checksum(ts, {key, static_cast<size_t>(key_length)}, cents / 100.0, qty);
+    checksum +=
+        kafka::bench::Checksum(ts, {key, static_cast<size_t>(key_length)}, cents / 100.0, qty);
     bytes += length;
     kafka::ProducerRecord record;
     record.key = std::string_view(key, static_cast<size_t>(key_length));
@@ -83,9 +85,10 @@ int main(int argc, char** argv) {
   if (!flushed.ok()) return Fail(MessageOf(flushed));
   const double seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-  std::printf("{\"messages\": %lld, \"bytesPerMessage\": %.1f, \"seconds\": %.3f, "
-              "\"cpuSeconds\": %.3f, \"checksum\": \"%llu\"}\n",
-              static_cast<long long>(count), static_cast<double>(bytes) / static_cast<double>(count),
-              seconds, kafka::bench::CpuSeconds(), static_cast<unsigned long long>(checksum));
+  std::printf(
+      "{\"messages\": %lld, \"bytesPerMessage\": %.1f, \"seconds\": %.3f, "
+      "\"cpuSeconds\": %.3f, \"checksum\": \"%llu\"}\n",
+      static_cast<long long>(count), static_cast<double>(bytes) / static_cast<double>(count),
+      seconds, kafka::bench::CpuSeconds(), static_cast<unsigned long long>(checksum));
   return 0;
 }

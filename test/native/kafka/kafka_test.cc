@@ -100,7 +100,8 @@ class KafkaTest : public ::testing::Test {
     for (int64_t n = first; n < end; ++n) all.insert(n);
     return all;
   }
-  static Status OpenError(const stream::SourceSpec& spec, milliseconds timeout = milliseconds(2000)) {
+  static Status OpenError(const stream::SourceSpec& spec,
+                          milliseconds timeout = milliseconds(2000)) {
     KafkaSourceLimits limits;
     limits.open_timeout = timeout;
     auto source = KafkaSource::Make(spec, limits);
@@ -120,8 +121,8 @@ TEST_F(KafkaTest, ABoundedSourceReadsEveryPartitionToItsEndAndFinishes) {
   stream::Offsets offsets;
   EXPECT_EQ(Read(source.get(), SIZE_MAX, &offsets), Range(0, 10'000));
   EXPECT_TRUE(source->finished());
-  EXPECT_THAT(offsets, ElementsAre(std::pair(0, "2500"), std::pair(1, "2500"),
-                                   std::pair(2, "2500"), std::pair(3, "2500")));
+  EXPECT_THAT(offsets, ElementsAre(std::pair(0, "2500"), std::pair(1, "2500"), std::pair(2, "2500"),
+                                   std::pair(3, "2500")));
   for (const auto& partition : source->Partitions()) {
     EXPECT_TRUE(partition.finished);
     EXPECT_TRUE(partition.caught_up);
@@ -201,16 +202,16 @@ TEST_F(KafkaTest, MetadataColumnsStandBesideTheFormatsFields) {
   record.headers = {{"h", "1"}, {"h", "2"}};
   ASSERT_TRUE(mock_->Produce("m", {record}).ok());
   auto spec = Bounded("m");
-  spec.columns = {Column(Kind::kPhysical, "n", arrow::int64(), "renamed"),
-                  Column(Kind::kMetadata, "partition", arrow::int64(), "p"),
-                  Column(Kind::kMetadata, "offset", arrow::int64()),
-                  Column(Kind::kPhysical, "s", arrow::utf8()),
-                  Column(Kind::kMetadata, "timestamp",
-                         arrow::timestamp(arrow::TimeUnit::MICRO, "UTC"), "at"),
-                  Column(Kind::kMetadata, "timestamp-type", arrow::utf8()),
-                  Column(Kind::kMetadata, "topic", arrow::utf8()),
-                  Column(Kind::kMetadata, "key", arrow::binary()),
-                  Column(Kind::kMetadata, "headers", arrow::map(arrow::utf8(), arrow::binary()))};
+  spec.columns = {
+      Column(Kind::kPhysical, "n", arrow::int64(), "renamed"),
+      Column(Kind::kMetadata, "partition", arrow::int64(), "p"),
+      Column(Kind::kMetadata, "offset", arrow::int64()),
+      Column(Kind::kPhysical, "s", arrow::utf8()),
+      Column(Kind::kMetadata, "timestamp", arrow::timestamp(arrow::TimeUnit::MICRO, "UTC"), "at"),
+      Column(Kind::kMetadata, "timestamp-type", arrow::utf8()),
+      Column(Kind::kMetadata, "topic", arrow::utf8()),
+      Column(Kind::kMetadata, "key", arrow::binary()),
+      Column(Kind::kMetadata, "headers", arrow::map(arrow::utf8(), arrow::binary()))};
   auto source = KafkaSource::Make(spec).ValueOrDie();
   ASSERT_TRUE(source->Open({}).ok());
   auto batch = source->Next(kPatience).ValueOrDie();
@@ -442,8 +443,8 @@ TEST_F(KafkaTest, CloseWakesANextThatWaits) {
 }
 
 TEST_F(KafkaTest, CloseEndsAnOpenThatWaits) {
-  auto source = KafkaSource::Make(Spec("t", {{"properties.bootstrap.servers", "127.0.0.1:1"}}))
-                    .ValueOrDie();
+  auto source =
+      KafkaSource::Make(Spec("t", {{"properties.bootstrap.servers", "127.0.0.1:1"}})).ValueOrDie();
   const auto begin = steady_clock::now();
   std::thread closer([&] {
     std::this_thread::sleep_for(milliseconds(300));
@@ -488,8 +489,9 @@ TEST_F(KafkaTest, ASlowReaderBoundsWhatIsQueued) {
   KafkaSourceLimits limits;
   limits.batch_rows = 1000;
   limits.queue_bytes = 64 * 1024;
-  auto source = KafkaSource::Make(Bounded("t", {{"properties.queued.max.messages.kbytes", "64"}}),
-                                  limits).ValueOrDie();
+  auto source =
+      KafkaSource::Make(Bounded("t", {{"properties.queued.max.messages.kbytes", "64"}}), limits)
+          .ValueOrDie();
   ASSERT_TRUE(source->Open({}).ok());
   std::this_thread::sleep_for(milliseconds(500));
   const KafkaSourceMetrics before = source->metrics();

@@ -25,7 +25,8 @@ int main(int argc, char** argv) {
   }
   stream::SourceSpec spec;
   spec.id = "bench";
-  spec.options = {{"topic", argv[2]}, {"properties.bootstrap.servers", argv[1]},
+  spec.options = {{"topic", argv[2]},
+                  {"properties.bootstrap.servers", argv[1]},
                   {"scan.bounded.mode", "latest-offset"}};
   for (int i = 3; i < argc; ++i) {
     const std::string option = argv[i];
@@ -34,8 +35,9 @@ int main(int argc, char** argv) {
         equals == std::string::npos ? "" : option.substr(equals + 1);
   }
   spec.format = "json";
-  for (const auto& field : {arrow::field("ts", arrow::int64()), arrow::field("key", arrow::utf8()),
-                            arrow::field("px", arrow::float64()), arrow::field("qty", arrow::int32())}) {
+  for (const auto& field :
+       {arrow::field("ts", arrow::int64()), arrow::field("key", arrow::utf8()),
+        arrow::field("px", arrow::float64()), arrow::field("qty", arrow::int32())}) {
     spec.columns.push_back({stream::SourceColumn::Kind::kPhysical, field->name(), field});
   }
   auto source = kafka::KafkaSource::Make(spec);
@@ -66,9 +68,10 @@ int main(int argc, char** argv) {
   (*source)->Close();
   rusage usage;
   getrusage(RUSAGE_SELF, &usage);
-  std::printf("{\"messages\": %lld, \"seconds\": %.3f, \"cpuSeconds\": %.3f, \"batches\": %lld, "
-              "\"peakRssMb\": %ld, \"checksum\": \"%llu\"}\n",
-              static_cast<long long>(seen), seconds, cpu, static_cast<long long>(batches),
-              usage.ru_maxrss / 1024, static_cast<unsigned long long>(checksum));
+  std::printf(
+      "{\"messages\": %lld, \"seconds\": %.3f, \"cpuSeconds\": %.3f, \"batches\": %lld, "
+      "\"peakRssMb\": %ld, \"checksum\": \"%llu\"}\n",
+      static_cast<long long>(seen), seconds, cpu, static_cast<long long>(batches),
+      usage.ru_maxrss / 1024, static_cast<unsigned long long>(checksum));
   return 0;
 }

@@ -70,8 +70,7 @@ struct Written {
 };
 
 /// Operation `i` of a thread: the same in child and parent.
-void Operation(int thread, uint64_t i, const Tables& tables, WriteBatch* batch,
-               Written* model) {
+void Operation(int thread, uint64_t i, const Tables& tables, WriteBatch* batch, Written* model) {
   std::mt19937_64 random(i * kThreads + static_cast<uint64_t>(thread) + 1);
   const std::string prefix = std::string(1, static_cast<char>('A' + thread)) + "/";
   const auto key = [&] { return prefix + std::to_string(random() % 300); };
@@ -86,7 +85,9 @@ void Operation(int thread, uint64_t i, const Tables& tables, WriteBatch* batch,
     put(tables.b, model ? &model->b : nullptr, k);
   };
   switch (random() % 8) {
-    case 0: case 1: case 2:
+    case 0:
+    case 1:
+    case 2:
       put(tables.a, model ? &model->a : nullptr, key());
       break;
     case 3: {
@@ -105,7 +106,8 @@ void Operation(int thread, uint64_t i, const Tables& tables, WriteBatch* batch,
       }
       break;
     }
-    case 5: case 6:
+    case 5:
+    case 6:
       both(prefix + "pair");
       both(key());
       break;
@@ -226,8 +228,8 @@ TEST(Crash, EveryAcknowledgedWriteSurvivesSigkillAndNoneIsThereByHalf) {
         ++applied[t];
         ++unacknowledged;
         ASSERT_TRUE(found[t] == models[t])
-            << "round " << round << ", thread " << t << ": not the state after " << done
-            << " or " << done + 1 << " operations";
+            << "round " << round << ", thread " << t << ": not the state after " << done << " or "
+            << done + 1 << " operations";
       }
       shared->done[t] = applied[t];
       // A point read sees what the scan sees.
@@ -241,10 +243,11 @@ TEST(Crash, EveryAcknowledgedWriteSurvivesSigkillAndNoneIsThereByHalf) {
   }
   uint64_t total = 0;
   for (uint64_t n : applied) total += n;
-  std::printf("%d kills: %d before opening, %d while opening, %d while writing (%d strictly "
-              "inside the run); %llu writes kept, %d of them not yet acknowledged\n",
-              rounds, by_phase[kStarting], by_phase[kOpening], by_phase[kWriting], inside,
-              static_cast<unsigned long long>(total), unacknowledged);
+  std::printf(
+      "%d kills: %d before opening, %d while opening, %d while writing (%d strictly "
+      "inside the run); %llu writes kept, %d of them not yet acknowledged\n",
+      rounds, by_phase[kStarting], by_phase[kOpening], by_phase[kWriting], inside,
+      static_cast<unsigned long long>(total), unacknowledged);
   EXPECT_GT(inside * 2, rounds) << "too few kills fell inside the run";
 }
 

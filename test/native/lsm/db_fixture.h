@@ -18,10 +18,10 @@
 
 namespace marble::lsm::testing {
 
-#define ASSERT_OK(expr)                                   \
-  do {                                                    \
-    const ::marble::Status _status = (expr);              \
-    ASSERT_TRUE(_status.ok()) << _status.ToString();      \
+#define ASSERT_OK(expr)                              \
+  do {                                               \
+    const ::marble::Status _status = (expr);         \
+    ASSERT_TRUE(_status.ok()) << _status.ToString(); \
   } while (false)
 
 template <typename T>
@@ -60,8 +60,8 @@ class TempDir {
 inline TableDescriptor StateFamily(const std::string& name, TableOptions options = {}) {
   TableDescriptor d;
   d.name = name;
-  d.schema = arrow::schema({arrow::field("key", arrow::binary(), false),
-                            arrow::field("value", arrow::binary(), false)});
+  d.schema = arrow::schema(
+      {arrow::field("key", arrow::binary(), false), arrow::field("value", arrow::binary(), false)});
   d.key_columns = {0};
   d.is_state_family = true;
   d.options = options;
@@ -72,11 +72,10 @@ inline TableDescriptor StateFamily(const std::string& name, TableOptions options
 inline TableDescriptor TypedTable(const std::string& name, TableOptions options = {}) {
   TableDescriptor d;
   d.name = name;
-  d.schema = arrow::schema({arrow::field("score", arrow::float64()),
-                            arrow::field("id", arrow::int64(), false),
-                            arrow::field("note", arrow::utf8()),
-                            arrow::field("name", arrow::utf8(), false),
-                            arrow::field("flag", arrow::boolean())});
+  d.schema = arrow::schema(
+      {arrow::field("score", arrow::float64()), arrow::field("id", arrow::int64(), false),
+       arrow::field("note", arrow::utf8()), arrow::field("name", arrow::utf8(), false),
+       arrow::field("flag", arrow::boolean())});
   d.key_columns = {1, 3};
   d.options = options;
   return d;
@@ -110,10 +109,9 @@ inline std::shared_ptr<arrow::RecordBatch> TypedBatch(const std::vector<TypedRow
     Must(name.Append(row.name));
     Must(row.flag ? flag.Append(*row.flag) : flag.AppendNull());
   }
-  return arrow::RecordBatch::Make(
-      TypedTable("").schema, static_cast<int64_t>(rows.size()),
-      {Must(score.Finish()), Must(id.Finish()), Must(note.Finish()), Must(name.Finish()),
-       Must(flag.Finish())});
+  return arrow::RecordBatch::Make(TypedTable("").schema, static_cast<int64_t>(rows.size()),
+                                  {Must(score.Finish()), Must(id.Finish()), Must(note.Finish()),
+                                   Must(name.Finish()), Must(flag.Finish())});
 }
 
 inline std::shared_ptr<arrow::RecordBatch> KeyBatch(
@@ -187,16 +185,14 @@ inline Pairs ScanState(DB* db, const TableHandle& table, const ScanOptions& opti
   return out;
 }
 
-inline std::optional<std::string> GetState(DB* db, const TableHandle& table,
-                                           std::string_view key,
+inline std::optional<std::string> GetState(DB* db, const TableHandle& table, std::string_view key,
                                            const ReadOptions& options = {}) {
   const auto value = Must(db->Get(table, key, options));
   if (!value) return std::nullopt;
   return std::string(value->bytes);
 }
 
-inline void PutOne(DB* db, const TableHandle& table, std::string_view key,
-                   std::string_view value) {
+inline void PutOne(DB* db, const TableHandle& table, std::string_view key, std::string_view value) {
   WriteBatch batch;
   Must(batch.Put(table, key, value));
   Must(db->Write(std::move(batch), {}));

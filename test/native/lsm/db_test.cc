@@ -91,7 +91,8 @@ TEST(Db, ArrowRowsLieInTheLogAndAreAligned) {
   auto db = Must(DB::Open(dir.path(), {}));
   auto table = Must(db->CreateTable(TypedTable("t"), false));
   std::vector<TypedRow> rows;
-  for (int64_t i = 0; i < 5000; ++i) rows.push_back({i, "n" + std::to_string(i), i * 0.5, {}, i % 2 == 0});
+  for (int64_t i = 0; i < 5000; ++i)
+    rows.push_back({i, "n" + std::to_string(i), i * 0.5, {}, i % 2 == 0});
   WriteBatch batch;
   // A slice that begins within a byte of the bitmaps.
   ASSERT_OK(batch.Insert(table, TypedBatch(rows)->Slice(13, 4000)));
@@ -257,8 +258,7 @@ TEST(Db, InsertRefusesAnotherSchemaByName) {
   EXPECT_EQ(CodeOf(status), ErrorCode::kSchema);
   auto columns = TypedBatch({{1, "a", {}, {}, {}}})->columns();
   columns[3] = Must(arrow::MakeArrayOfNull(arrow::utf8(), 1));
-  const Status nulls =
-      batch.Insert(t, arrow::RecordBatch::Make(TypedTable("").schema, 1, columns));
+  const Status nulls = batch.Insert(t, arrow::RecordBatch::Make(TypedTable("").schema, 1, columns));
   EXPECT_EQ(CodeOf(nulls), ErrorCode::kSchema);
   EXPECT_THAT(MessageOf(nulls), HasSubstr("'name'"));
   EXPECT_TRUE(batch.empty());
@@ -314,8 +314,8 @@ TEST(Db, MemoryDatabaseLeavesNothing) {
   }
   for (const char* root : {"/dev/shm", "/tmp"}) {
     for (const auto& entry : std::filesystem::directory_iterator(root)) {
-      EXPECT_FALSE(entry.path().filename().string().starts_with(
-          "marbledb-mem-" + std::to_string(getpid())));
+      EXPECT_FALSE(
+          entry.path().filename().string().starts_with("marbledb-mem-" + std::to_string(getpid())));
     }
   }
 }
@@ -414,7 +414,8 @@ TEST(Db, DamagedLogIsCorruptionUnlessTruncationIsAskedFor) {
   TempDir dir;
   auto db = Must(DB::Open(dir.path(), {}));
   auto s = Must(db->CreateTable(StateFamily("s"), false));
-  for (int i = 0; i < 100; ++i) PutOne(db.get(), s, "key" + std::to_string(i), "value-of-" + std::to_string(i) + ".");
+  for (int i = 0; i < 100; ++i)
+    PutOne(db.get(), s, "key" + std::to_string(i), "value-of-" + std::to_string(i) + ".");
   const auto crashed = CrashCopy(dir);
   const std::string log = OnlyLog(crashed->path());
   std::fstream file(log, std::ios::in | std::ios::out | std::ios::binary);
@@ -483,7 +484,8 @@ TEST(Db, ReaderKeepsAnObsoleteFileUntilItIsDone) {
   auto db = Must(DB::Open(dir.path(), {}));
   auto s = Must(db->CreateTable(StateFamily("s"), false));
   for (int round = 0; round < 2; ++round) {
-    for (int i = 0; i < 1000; ++i) PutOne(db.get(), s, "k" + std::to_string(i), std::to_string(round));
+    for (int i = 0; i < 1000; ++i)
+      PutOne(db.get(), s, "k" + std::to_string(i), std::to_string(round));
     ASSERT_OK(db->Flush());
   }
   auto it = Must(db->NewIterator(s, {}));

@@ -23,7 +23,9 @@ std::shared_ptr<const TableInfo> StateInfo(bool lazy = false) {
 
 std::string RandomKey(std::mt19937_64* random) {
   std::string key(random->operator()() % 12, '\0');
-  for (char& c : key) c = "\0\x01" "abz\xff"[(*random)() % 6];
+  for (char& c : key)
+    c = "\0\x01"
+        "abz\xff"[(*random)() % 6];
   return key;
 }
 

@@ -94,8 +94,8 @@ class ModelRun {
     while (true) {  // until no flush has changed the directory meanwhile
       const auto before = listing();
       std::error_code ec;
-      std::filesystem::copy(dir_->path(), copy->path(),
-                            std::filesystem::copy_options::recursive, ec);
+      std::filesystem::copy(dir_->path(), copy->path(), std::filesystem::copy_options::recursive,
+                            ec);
       if (!ec && listing() == before) break;
       copy = std::make_unique<TempDir>();
     }
@@ -107,10 +107,14 @@ class ModelRun {
 
   std::string RandomKey() {
     switch (Pick(12)) {
-      case 0: return "";
-      case 1: return std::string(1 + Pick(3), '\0');
-      case 2: return std::string(1 + Pick(3), '\xff');
-      default: return "k" + std::to_string(Pick(60)) + (Pick(4) ? "" : "suffix-longer-than-8");
+      case 0:
+        return "";
+      case 1:
+        return std::string(1 + Pick(3), '\0');
+      case 2:
+        return std::string(1 + Pick(3), '\xff');
+      default:
+        return "k" + std::to_string(Pick(60)) + (Pick(4) ? "" : "suffix-longer-than-8");
     }
   }
   std::string RandomValue() { return std::string(Pick(Pick(20) ? 40 : 3000), 'a' + Pick(26)); }
@@ -134,7 +138,10 @@ class ModelRun {
       auto& [handle, map] = Pick(2) ? state_s_ : state_z_;
       const TableHandle& state = *handle;
       switch (Pick(12)) {
-        case 0: case 1: case 2: case 3: {
+        case 0:
+        case 1:
+        case 2:
+        case 3: {
           const std::string key = RandomKey(), value = RandomValue();
           Must(batch.Put(state, key, value));
           (*map)[key] = value;
@@ -153,7 +160,10 @@ class ModelRun {
           if (from != to || to.empty()) EraseRange(map, from, to);
           break;
         }
-        case 6: case 7: InsertTyped(&batch); break;
+        case 6:
+        case 7:
+          InsertTyped(&batch);
+          break;
         case 8: {
           std::vector<std::pair<int64_t, std::string>> keys;
           for (int k = 1 + Pick(8); k > 0; --k) {
@@ -180,9 +190,9 @@ class ModelRun {
             Must(values.Append(value));
             (*map)[key] = value;
           }
-          Must(batch.Insert(state, arrow::RecordBatch::Make(
-                                       StateFamily("").schema, rows,
-                                       {Must(keys.Finish()), Must(values.Finish())})));
+          Must(batch.Insert(
+              state, arrow::RecordBatch::Make(StateFamily("").schema, rows,
+                                              {Must(keys.Finish()), Must(values.Finish())})));
           break;
         }
         default: {
@@ -195,9 +205,8 @@ class ModelRun {
             Must(s.Append("row " + std::to_string(value)));
             model_.log.push_back(value);
           }
-          Must(batch.Insert(log_, arrow::RecordBatch::Make(
-                                      AppendTable("").schema, rows,
-                                      {Must(n.Finish()), Must(s.Finish())})));
+          Must(batch.Insert(log_, arrow::RecordBatch::Make(AppendTable("").schema, rows,
+                                                           {Must(n.Finish()), Must(s.Finish())})));
         }
       }
     }
@@ -247,8 +256,7 @@ class ModelRun {
   }
 
   template <typename Map>
-  static std::vector<typename Map::mapped_type> Expected(const Map& map,
-                                                         const ScanOptions& o) {
+  static std::vector<typename Map::mapped_type> Expected(const Map& map, const ScanOptions& o) {
     std::vector<typename Map::mapped_type> out;
     for (auto it = map.lower_bound(o.range.lower); it != map.end(); ++it) {
       if (!o.range.upper.empty() && it->first >= o.range.upper) break;

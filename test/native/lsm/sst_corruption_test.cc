@@ -24,13 +24,12 @@ struct Sample {
     Random random(11);
     options.dir = dir.path();
     options.number = 1;
-    options.schema =
-        raw ? arrow::schema({arrow::field("key", arrow::binary(), false),
-                             arrow::field("value", arrow::binary(), false)})
-            : arrow::schema({arrow::field("sym", arrow::utf8()),
-                             arrow::field("v", arrow::list(arrow::utf8())),
-                             arrow::field("ts", arrow::int64()),
-                             arrow::field("px", arrow::float64())});
+    options.schema = raw ? arrow::schema({arrow::field("key", arrow::binary(), false),
+                                          arrow::field("value", arrow::binary(), false)})
+                         : arrow::schema({arrow::field("sym", arrow::utf8()),
+                                          arrow::field("v", arrow::list(arrow::utf8())),
+                                          arrow::field("ts", arrow::int64()),
+                                          arrow::field("px", arrow::float64())});
     options.key_columns = raw ? std::vector<int>{0} : std::vector<int>{0, 2};
     options.codec = Must(KeyCodec::Make(options.schema, options.key_columns));
     options.batch_rows = 500;
@@ -72,8 +71,7 @@ TEST(SstCorruption, AFlippedByteAnywhereInTheArrowFileIsFoundByAFullRead) {
     sample.Replace(sample.arrow_path(), bytes);
     for (const auto verify : {VerifyReads::kFirst, VerifyReads::kAlways}) {
       const auto reader = sample.Open(verify);
-      const Status status =
-          reader.ok() ? ReadEverything(**reader) : reader.status();
+      const Status status = reader.ok() ? ReadEverything(**reader) : reader.status();
       ASSERT_EQ(CodeOf(status), ErrorCode::kCorruption);
       EXPECT_NE(status.ToString().find("000001.arrow"), std::string::npos);
       EXPECT_NE(status.ToString().find("offset " + std::to_string(at / 4096 * 4096)),
@@ -106,8 +104,7 @@ TEST(SstCorruption, FindNeverReturnsAKeyFromADamagedPage) {
           continue;
         }
         ASSERT_TRUE(found->has_value());
-        ASSERT_EQ((*reader)->batch_start((**found).batch) + (**found).row,
-                  static_cast<int64_t>(k));
+        ASSERT_EQ((*reader)->batch_start((**found).batch) + (**found).row, static_cast<int64_t>(k));
       }
     }
   }
@@ -153,10 +150,9 @@ TEST(SstCorruption, FilesCutOffOrSwappedAreRefusedAtOpen) {
   EXPECT_EQ(CodeOf(SstReader::Open(ReaderOptions(sample.options), other).status()),
             ErrorCode::kCorruption);
   SstReaderOptions options = ReaderOptions(sample.options);
-  options.schema = arrow::schema({arrow::field("key", arrow::binary(), false),
-                                  arrow::field("value", arrow::int64(), false)});
-  EXPECT_EQ(CodeOf(SstReader::Open(options, sample.meta).status()),
-            ErrorCode::kIncompatible);
+  options.schema = arrow::schema(
+      {arrow::field("key", arrow::binary(), false), arrow::field("value", arrow::int64(), false)});
+  EXPECT_EQ(CodeOf(SstReader::Open(options, sample.meta).status()), ErrorCode::kIncompatible);
 }
 
 /// Offer the bytes as the file's .idx with checksums that fit, and use all that opens. The number
@@ -216,8 +212,8 @@ TEST(SstCorruption, NoIdxFileWithFittingChecksumsMakesTheReaderCrash) {
           }
           break;
         case 1: {  // a number somewhere becomes an extreme one
-          const uint64_t extremes[] = {0, 1, ~uint64_t{0}, ~uint64_t{0} >> 1,
-                                       uint64_t{1} << 63, bytes.size(), 0xffffffff};
+          const uint64_t extremes[] = {
+              0, 1, ~uint64_t{0}, ~uint64_t{0} >> 1, uint64_t{1} << 63, bytes.size(), 0xffffffff};
           const int64_t at = Below(&random, size - 8) & ~int64_t{7};
           StoreFixed<uint64_t>(&bytes[at], extremes[Below(&random, 7)]);
           break;

@@ -33,13 +33,12 @@ TEST_P(SstFind, AgreesWithAMapOnEveryKeyAndManyAbsentOnes) {
     SCOPED_TRACE(seed);
     Random random(seed);
     const auto schema =
-        variant.raw
-            ? arrow::schema({arrow::field("key", arrow::binary(), false),
-                             arrow::field("value", arrow::binary(), false)})
-            : arrow::schema({arrow::field("v", arrow::list(arrow::int32())),
-                             arrow::field("ts", arrow::timestamp(arrow::TimeUnit::MILLI)),
-                             arrow::field("sym", arrow::utf8()),
-                             arrow::field("flag", arrow::boolean(), false)});
+        variant.raw ? arrow::schema({arrow::field("key", arrow::binary(), false),
+                                     arrow::field("value", arrow::binary(), false)})
+                    : arrow::schema({arrow::field("v", arrow::list(arrow::int32())),
+                                     arrow::field("ts", arrow::timestamp(arrow::TimeUnit::MILLI)),
+                                     arrow::field("sym", arrow::utf8()),
+                                     arrow::field("flag", arrow::boolean(), false)});
     const std::vector<int> key_columns =
         variant.raw ? std::vector<int>{0} : std::vector<int>{2, 3, 1};
     const auto codec = Must(KeyCodec::Make(schema, key_columns));
@@ -57,17 +56,15 @@ TEST_P(SstFind, AgreesWithAMapOnEveryKeyAndManyAbsentOnes) {
       kinds[i] = Below(&random, 10) == 0;
     }
     TempDir dir;
-    SstWriterOptions options{.dir = dir.path(), .number = 1, .schema = schema,
-                             .codec = codec};
+    SstWriterOptions options{.dir = dir.path(), .number = 1, .schema = schema, .codec = codec};
     options.key_columns = key_columns;
     options.point_index = variant.point_index;
     options.bloom_bits_per_key = variant.bloom_bits;
     options.write_seq = variant.versions;
     options.write_kind = variant.versions;
     options.batch_rows = 1 + Below(&random, 400);
-    const FileMeta meta =
-        WriteFile(options, *sorted.rows, &random, sequences.data(),
-                  variant.versions ? kinds.data() : nullptr);
+    const FileMeta meta = WriteFile(options, *sorted.rows, &random, sequences.data(),
+                                    variant.versions ? kinds.data() : nullptr);
     const auto reader = Must(SstReader::Open(ReaderOptions(options, variant.verify), meta));
     ASSERT_OK(reader->Verify());
     ExpectSameRows(*ReadAll(*reader), *sorted.rows);
@@ -76,11 +73,9 @@ TEST_P(SstFind, AgreesWithAMapOnEveryKeyAndManyAbsentOnes) {
     for (size_t i = 0; i < n; ++i) model.emplace(sorted.keys[i], i);
     EXPECT_EQ(meta.min_key, sorted.keys.front());
     EXPECT_EQ(meta.max_key, sorted.keys.back());
-    EXPECT_EQ(meta.clean, !variant.versions ||
-                              (model.size() == n && meta.tombstones == 0));
+    EXPECT_EQ(meta.clean, !variant.versions || (model.size() == n && meta.tombstones == 0));
     if (variant.versions) {
-      EXPECT_EQ(meta.tombstones,
-                static_cast<uint64_t>(std::count(kinds.begin(), kinds.end(), 1)));
+      EXPECT_EQ(meta.tombstones, static_cast<uint64_t>(std::count(kinds.begin(), kinds.end(), 1)));
     }
     std::string scratch;
     for (size_t i = 0; i < n; ++i) {
@@ -124,25 +119,24 @@ TEST_P(SstFind, AgreesWithAMapOnEveryKeyAndManyAbsentOnes) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    All, SstFind,
-    testing::Values(Variant{true, true, 10, false, VerifyReads::kFirst},
-                    Variant{true, true, 10, true, VerifyReads::kAlways},
-                    Variant{true, false, 10, true, VerifyReads::kFirst},
-                    Variant{true, false, 0, false, VerifyReads::kNever},
-                    Variant{true, true, 0, true, VerifyReads::kNever},
-                    Variant{false, true, 10, false, VerifyReads::kFirst},
-                    Variant{false, true, 10, true, VerifyReads::kAlways},
-                    Variant{false, false, 10, true, VerifyReads::kFirst},
-                    Variant{false, false, 0, false, VerifyReads::kNever},
-                    Variant{false, true, 0, true, VerifyReads::kFirst}),
-    NameOf);
+INSTANTIATE_TEST_SUITE_P(All, SstFind,
+                         testing::Values(Variant{true, true, 10, false, VerifyReads::kFirst},
+                                         Variant{true, true, 10, true, VerifyReads::kAlways},
+                                         Variant{true, false, 10, true, VerifyReads::kFirst},
+                                         Variant{true, false, 0, false, VerifyReads::kNever},
+                                         Variant{true, true, 0, true, VerifyReads::kNever},
+                                         Variant{false, true, 10, false, VerifyReads::kFirst},
+                                         Variant{false, true, 10, true, VerifyReads::kAlways},
+                                         Variant{false, false, 10, true, VerifyReads::kFirst},
+                                         Variant{false, false, 0, false, VerifyReads::kNever},
+                                         Variant{false, true, 0, true, VerifyReads::kFirst}),
+                         NameOf);
 
 TEST(SstThreads, ReadersOnManyThreadsSeeTheSameRows) {
   Random random(8);
-  const auto schema = arrow::schema({arrow::field("a", arrow::int64(), false),
-                                     arrow::field("b", arrow::utf8(), false),
-                                     arrow::field("v", arrow::utf8())});
+  const auto schema =
+      arrow::schema({arrow::field("a", arrow::int64(), false),
+                     arrow::field("b", arrow::utf8(), false), arrow::field("v", arrow::utf8())});
   const auto codec = Must(KeyCodec::Make(schema, {1, 0}));
   const Keyed sorted = SortByKey(RandomRows(schema, 20000, &random), *codec);
   TempDir dir;
@@ -178,8 +172,8 @@ TEST(SstThreads, ReadersOnManyThreadsSeeTheSameRows) {
 
 TEST(SstTombstones, MayLackTheValuesOfRequiredColumns) {
   Random random(2);
-  const auto schema = arrow::schema({arrow::field("k", arrow::utf8(), false),
-                                     arrow::field("v", arrow::int64(), false)});
+  const auto schema = arrow::schema(
+      {arrow::field("k", arrow::utf8(), false), arrow::field("v", arrow::int64(), false)});
   const auto codec = Must(KeyCodec::Make(schema, {0}));
   arrow::StringBuilder k;
   arrow::Int64Builder v;
@@ -191,8 +185,8 @@ TEST(SstTombstones, MayLackTheValuesOfRequiredColumns) {
     kinds.push_back(i % 3 == 0);
     ASSERT_OK(i % 3 == 0 ? v.AppendNull() : v.Append(i));
   }
-  const auto rows = arrow::RecordBatch::Make(
-      schema, 300, arrow::ArrayVector{Must(k.Finish()), Must(v.Finish())});
+  const auto rows =
+      arrow::RecordBatch::Make(schema, 300, arrow::ArrayVector{Must(k.Finish()), Must(v.Finish())});
   TempDir dir;
   SstWriterOptions options{.dir = dir.path(), .number = 1, .schema = schema, .codec = codec};
   options.key_columns = {0};

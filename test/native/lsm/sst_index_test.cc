@@ -127,8 +127,8 @@ TEST(ZoneMap, BoundsEveryValueOfEveryOrderedType) {
       const auto whole = RandomRows(schema, 100, &random, 60)->column(0);
       const auto array = whole->Slice(Below(&random, 50), 1 + Below(&random, 50));
       const auto zone = ZoneOf(array);
-      EXPECT_EQ(zone.null_count, type->id() == arrow::Type::NA ? array->length()
-                                                               : array->null_count());
+      EXPECT_EQ(zone.null_count,
+                type->id() == arrow::Type::NA ? array->length() : array->null_count());
       if (zone.min == nullptr) continue;
       ++bounded;
       // The order of values is that of encoded keys, which other tests prove.
@@ -140,8 +140,7 @@ TEST(ZoneMap, BoundsEveryValueOfEveryOrderedType) {
           zone.max == nullptr ? std::string(10, '\xff') : Must((*codec)->EncodeScalars({zone.max}));
       for (int64_t i = 0; i < array->length(); ++i) {
         if (array->IsNull(i)) continue;
-        const std::string key =
-            Must((*codec)->EncodeScalars({Must(array->GetScalar(i))}));
+        const std::string key = Must((*codec)->EncodeScalars({Must(array->GetScalar(i))}));
         ASSERT_LE(min, key);
         ASSERT_GE(max, key);
       }
@@ -159,9 +158,9 @@ TEST(ZoneMap, IsExactForNumbers) {
 }
 
 TEST(ZoneMap, IsUnknownWithANaN) {
-  const auto zone = ZoneOf(ArrayOf(
-      arrow::DoubleBuilder(),
-      std::vector<double>{1.5, std::numeric_limits<double>::quiet_NaN(), 2.5}));
+  const auto zone =
+      ZoneOf(ArrayOf(arrow::DoubleBuilder(),
+                     std::vector<double>{1.5, std::numeric_limits<double>::quiet_NaN(), 2.5}));
   EXPECT_EQ(zone.min, nullptr);
   EXPECT_EQ(zone.max, nullptr);
   EXPECT_EQ(zone.null_count, 0);
@@ -172,8 +171,7 @@ TEST(ZoneMap, LongTextIsCutOutwardsAndStaysText) {
     return ZoneOf(ArrayOf(arrow::StringBuilder(), std::vector<std::string>{text}));
   };
   const auto text_of = [](const std::shared_ptr<arrow::Scalar>& scalar) {
-    return std::string(
-        static_cast<const arrow::BaseBinaryScalar&>(*scalar).value->ToString());
+    return std::string(static_cast<const arrow::BaseBinaryScalar&>(*scalar).value->ToString());
   };
   const std::string a64(64, 'a');
   auto zone = bounds(a64 + "zzz");
@@ -193,8 +191,8 @@ TEST(ZoneMap, LongTextIsCutOutwardsAndStaysText) {
   zone = bounds(highest);
   EXPECT_EQ(zone.max, nullptr);
   EXPECT_NE(zone.min, nullptr);
-  const auto binary = ZoneOf(ArrayOf(arrow::BinaryBuilder(),
-                                     std::vector<std::string>{std::string(70, '\xff')}));
+  const auto binary =
+      ZoneOf(ArrayOf(arrow::BinaryBuilder(), std::vector<std::string>{std::string(70, '\xff')}));
   EXPECT_EQ(binary.max, nullptr);
 }
 

@@ -33,8 +33,7 @@ TEST(SstPyarrow, OpensTheFileAndReadsTheSameRows) {
   TempDir dir;
   const auto schema = arrow::schema(
       {arrow::field("sym", arrow::utf8(), false), arrow::field("px", arrow::int64(), false),
-       arrow::field("tags", arrow::list(arrow::utf8())),
-       arrow::field("raw", arrow::binary())});
+       arrow::field("tags", arrow::list(arrow::utf8())), arrow::field("raw", arrow::binary())});
   const auto codec = Must(KeyCodec::Make(schema, {0}));
   arrow::StringBuilder sym;
   arrow::Int64Builder px;
@@ -66,16 +65,15 @@ TEST(SstPyarrow, OpensTheFileAndReadsTheSameRows) {
     want.push_back(
         tombstone
             ? R"({"sym": "s4", "px": null, "tags": null, "raw": null, "__seq": 104, "__kind": 1})"
-            : "{\"sym\": \"s" + n + "\", \"px\": " + std::to_string(i * 1000) +
-                  ", \"tags\": [\"t" + n + "\", null], \"raw\": \"00ff\", \"__seq\": " +
-                  std::to_string(100 + i) + ", \"__kind\": 0}");
+            : "{\"sym\": \"s" + n + "\", \"px\": " + std::to_string(i * 1000) + ", \"tags\": [\"t" +
+                  n + "\", null], \"raw\": \"00ff\", \"__seq\": " + std::to_string(100 + i) +
+                  ", \"__kind\": 0}");
   }
-  const auto rows = arrow::RecordBatch::Make(
-      schema, 10,
-      arrow::ArrayVector{Must(sym.Finish()), Must(px.Finish()), Must(tags.Finish()),
-                         Must(raw.Finish())});
-  SstWriterOptions options{.dir = dir.path(), .number = 12, .schema = schema,
-                           .codec = codec};
+  const auto rows =
+      arrow::RecordBatch::Make(schema, 10,
+                               arrow::ArrayVector{Must(sym.Finish()), Must(px.Finish()),
+                                                  Must(tags.Finish()), Must(raw.Finish())});
+  SstWriterOptions options{.dir = dir.path(), .number = 12, .schema = schema, .codec = codec};
   options.key_columns = {0};
   options.write_seq = true;
   options.write_kind = true;

@@ -60,9 +60,8 @@ TEST(SstRoundTrip, RandomSchemasBatchSizesAndHiddenColumnsComeBackEqual) {
       sequences.push_back(random());
       expires.push_back(Below(&random, 3) == 0 ? Below(&random, 1 << 20) : 0);
     }
-    const FileMeta meta =
-        WriteFile(options, *batch, &random, sequences.data(), nullptr,
-                  options.write_expires ? expires.data() : nullptr);
+    const FileMeta meta = WriteFile(options, *batch, &random, sequences.data(), nullptr,
+                                    options.write_expires ? expires.data() : nullptr);
     const auto reader = Must(SstReader::Open(ReaderOptions(options), meta));
     const auto table = ReadAll(*reader);
     ExpectSameRows(*table, *batch);
@@ -113,8 +112,8 @@ TEST(SstRoundTrip, AColumnThatIsAllNullComesBackAllNull) {
 
 TEST(SstRoundTrip, BatchesKeepToTheLimitsOfRowsAndBytes) {
   Random random(4);
-  const auto schema = arrow::schema({arrow::field("a", arrow::int64(), false),
-                                     arrow::field("b", arrow::binary(), false)});
+  const auto schema = arrow::schema(
+      {arrow::field("a", arrow::int64(), false), arrow::field("b", arrow::binary(), false)});
   arrow::Int64Builder a;
   arrow::BinaryBuilder b;
   for (int i = 0; i < 20000; ++i) {
@@ -144,8 +143,8 @@ TEST(SstRoundTrip, BatchesKeepToTheLimitsOfRowsAndBytes) {
 
 TEST(SstRoundTrip, BuffersLieAlignedInTheFileAndAreHandedOutWithoutACopy) {
   Random random(5);
-  const auto schema = arrow::schema({arrow::field("a", arrow::int64()),
-                                     arrow::field("b", arrow::utf8())});
+  const auto schema =
+      arrow::schema({arrow::field("a", arrow::int64()), arrow::field("b", arrow::utf8())});
   const auto batch = RandomRows(schema, 5000, &random);
   TempDir dir;
   SstWriterOptions options{.dir = dir.path(), .number = 1, .schema = schema};
@@ -187,8 +186,8 @@ TEST(SstRoundTrip, ABatchKeepsItsReaderAlive) {
 TEST(SstWriter, RefusesWhatItCannotKeep) {
   Random random(7);
   TempDir dir;
-  const auto schema = arrow::schema({arrow::field("k", arrow::binary(), false),
-                                     arrow::field("v", arrow::int32(), false)});
+  const auto schema = arrow::schema(
+      {arrow::field("k", arrow::binary(), false), arrow::field("v", arrow::int32(), false)});
   const auto codec = Must(KeyCodec::Make(schema, {0}));
   SstWriterOptions options{.dir = dir.path(), .number = 1, .schema = schema, .codec = codec};
   const auto code_of = [](const Status& status) { return CodeOf(status); };
@@ -213,16 +212,16 @@ TEST(SstWriter, RefusesWhatItCannotKeep) {
             ErrorCode::kInvalidArgument);
   EXPECT_EQ(code_of(attempt(*sorted.rows, nullptr, nullptr, expires.data())),
             ErrorCode::kInvalidArgument);
-  const auto swapped = Must(arrow::ConcatenateRecordBatches(
-      {sorted.rows->Slice(1, 1), sorted.rows->Slice(0, 1)}));
+  const auto swapped =
+      Must(arrow::ConcatenateRecordBatches({sorted.rows->Slice(1, 1), sorted.rows->Slice(0, 1)}));
   EXPECT_EQ(code_of(attempt(*swapped, nullptr, nullptr, nullptr)), ErrorCode::kInternal);
-  const auto twice = Must(arrow::ConcatenateRecordBatches(
-      {sorted.rows->Slice(1, 1), sorted.rows->Slice(1, 1)}));
+  const auto twice =
+      Must(arrow::ConcatenateRecordBatches({sorted.rows->Slice(1, 1), sorted.rows->Slice(1, 1)}));
   EXPECT_EQ(code_of(attempt(*twice, nullptr, nullptr, nullptr)), ErrorCode::kInternal);
-  const auto nulls = arrow::RecordBatch::Make(
-      schema, 1,
-      arrow::ArrayVector{sorted.rows->column(0)->Slice(0, 1),
-                         Must(arrow::MakeArrayOfNull(arrow::int32(), 1))});
+  const auto nulls =
+      arrow::RecordBatch::Make(schema, 1,
+                               arrow::ArrayVector{sorted.rows->column(0)->Slice(0, 1),
+                                                  Must(arrow::MakeArrayOfNull(arrow::int32(), 1))});
   EXPECT_EQ(code_of(attempt(*nulls, nullptr, nullptr, nullptr)), ErrorCode::kSchema);
   const auto other = RandomRows(arrow::schema({arrow::field("k", arrow::binary(), false),
                                                arrow::field("v", arrow::int64(), false)}),
@@ -233,8 +232,8 @@ TEST(SstWriter, RefusesWhatItCannotKeep) {
   empty.reset();
   EXPECT_TRUE(std::filesystem::is_empty(dir.path()));
 
-  options.schema = arrow::schema(
-      {arrow::field("d", arrow::dictionary(arrow::int32(), arrow::utf8()))});
+  options.schema =
+      arrow::schema({arrow::field("d", arrow::dictionary(arrow::int32(), arrow::utf8()))});
   options.codec = nullptr;
   options.key_columns = {};
   EXPECT_EQ(code_of(SstWriter::Create(options).status()), ErrorCode::kNotSupported);

@@ -22,9 +22,9 @@
 
 namespace marble::lsm {
 
-#define ASSERT_OK(expr)                            \
-  do {                                             \
-    const ::arrow::Status _status = (expr);        \
+#define ASSERT_OK(expr)                              \
+  do {                                               \
+    const ::arrow::Status _status = (expr);          \
     ASSERT_TRUE(_status.ok()) << _status.ToString(); \
   } while (false)
 
@@ -66,8 +66,8 @@ inline std::string RandomText(Random* random, int64_t max_length) {
 }
 
 /// Append one random value, null with probability 1/8 where the field allows it.
-inline void AppendRandom(arrow::ArrayBuilder* builder, const arrow::Field& field,
-                         Random* random, int64_t max_text = 12) {
+inline void AppendRandom(arrow::ArrayBuilder* builder, const arrow::Field& field, Random* random,
+                         int64_t max_text = 12) {
   using arrow::Type;
   const arrow::DataType& type = *field.type();
   const auto ok = [](const arrow::Status& status) { ASSERT_OK(status); };
@@ -77,9 +77,9 @@ inline void AppendRandom(arrow::ArrayBuilder* builder, const arrow::Field& field
   }
   const auto bits = static_cast<int64_t>((*random)());
   switch (type.id()) {
-#define CASE(ID, NAME, VALUE)                                            \
-  case Type::ID:                                                         \
-    ok(static_cast<arrow::NAME##Builder*>(builder)->Append(VALUE));      \
+#define CASE(ID, NAME, VALUE)                                       \
+  case Type::ID:                                                    \
+    ok(static_cast<arrow::NAME##Builder*>(builder)->Append(VALUE)); \
     break
     CASE(BOOL, Boolean, (bits & 1) != 0);
     CASE(INT8, Int8, static_cast<int8_t>(bits));
@@ -156,9 +156,9 @@ inline void AppendRandom(arrow::ArrayBuilder* builder, const arrow::Field& field
   }
 }
 
-inline std::shared_ptr<arrow::RecordBatch> RandomRows(
-    const std::shared_ptr<arrow::Schema>& schema, int64_t rows, Random* random,
-    int64_t max_text = 12) {
+inline std::shared_ptr<arrow::RecordBatch> RandomRows(const std::shared_ptr<arrow::Schema>& schema,
+                                                      int64_t rows, Random* random,
+                                                      int64_t max_text = 12) {
   arrow::ArrayVector columns;
   for (const auto& field : schema->fields()) {
     auto builder = Must(arrow::MakeBuilder(field->type()));
@@ -170,21 +170,45 @@ inline std::shared_ptr<arrow::RecordBatch> RandomRows(
 
 /// Every type that can be stored.
 inline std::vector<std::shared_ptr<arrow::DataType>> AllTypes() {
-  const auto nested = arrow::struct_(
-      {arrow::field("x", arrow::utf8()), arrow::field("y", arrow::list(arrow::int16())),
-       arrow::field("z", arrow::boolean(), false)});
-  return {arrow::null(), arrow::boolean(), arrow::int8(), arrow::int16(), arrow::int32(),
-          arrow::int64(), arrow::uint8(), arrow::uint16(), arrow::uint32(), arrow::uint64(),
-          arrow::float16(), arrow::float32(), arrow::float64(), arrow::decimal32(7, 2),
-          arrow::decimal64(12, 3), arrow::decimal128(30, 4), arrow::decimal256(60, 5),
-          arrow::date32(), arrow::date64(), arrow::time32(arrow::TimeUnit::SECOND),
+  const auto nested = arrow::struct_({arrow::field("x", arrow::utf8()),
+                                      arrow::field("y", arrow::list(arrow::int16())),
+                                      arrow::field("z", arrow::boolean(), false)});
+  return {arrow::null(),
+          arrow::boolean(),
+          arrow::int8(),
+          arrow::int16(),
+          arrow::int32(),
+          arrow::int64(),
+          arrow::uint8(),
+          arrow::uint16(),
+          arrow::uint32(),
+          arrow::uint64(),
+          arrow::float16(),
+          arrow::float32(),
+          arrow::float64(),
+          arrow::decimal32(7, 2),
+          arrow::decimal64(12, 3),
+          arrow::decimal128(30, 4),
+          arrow::decimal256(60, 5),
+          arrow::date32(),
+          arrow::date64(),
+          arrow::time32(arrow::TimeUnit::SECOND),
           arrow::time64(arrow::TimeUnit::MICRO),
           arrow::timestamp(arrow::TimeUnit::MILLI, "UTC"),
-          arrow::timestamp(arrow::TimeUnit::NANO), arrow::duration(arrow::TimeUnit::MILLI),
-          arrow::month_interval(), arrow::utf8(), arrow::large_utf8(), arrow::binary(),
-          arrow::large_binary(), arrow::fixed_size_binary(5), arrow::list(arrow::utf8()),
-          arrow::large_list(arrow::int32()), arrow::fixed_size_list(arrow::float64(), 3),
-          nested, arrow::list(nested), arrow::map(arrow::utf8(), arrow::int64()),
+          arrow::timestamp(arrow::TimeUnit::NANO),
+          arrow::duration(arrow::TimeUnit::MILLI),
+          arrow::month_interval(),
+          arrow::utf8(),
+          arrow::large_utf8(),
+          arrow::binary(),
+          arrow::large_binary(),
+          arrow::fixed_size_binary(5),
+          arrow::list(arrow::utf8()),
+          arrow::large_list(arrow::int32()),
+          arrow::fixed_size_list(arrow::float64(), 3),
+          nested,
+          arrow::list(nested),
+          arrow::map(arrow::utf8(), arrow::int64()),
           arrow::list(arrow::list(arrow::binary()))};
 }
 
@@ -211,8 +235,7 @@ inline Keyed SortByKey(const std::shared_ptr<arrow::RecordBatch>& rows, const Ke
     EXPECT_TRUE(indices.Append(row).ok());
     sorted.keys.push_back(key);
   }
-  sorted.rows =
-      Must(arrow::compute::Take(rows, Must(indices.Finish()))).record_batch();
+  sorted.rows = Must(arrow::compute::Take(rows, Must(indices.Finish()))).record_batch();
   return sorted;
 }
 
@@ -233,10 +256,9 @@ inline FileMeta WriteFile(const SstWriterOptions& options, const arrow::RecordBa
   auto writer = Must(SstWriter::Create(options));
   for (int64_t at = 0; at < rows.num_rows();) {
     const int64_t n = std::min(rows.num_rows() - at, 1 + Below(random, 1000));
-    const auto status =
-        writer->Append(*rows.Slice(at, n), sequences == nullptr ? nullptr : sequences + at,
-                       kinds == nullptr ? nullptr : kinds + at,
-                       expires == nullptr ? nullptr : expires + at);
+    const auto status = writer->Append(
+        *rows.Slice(at, n), sequences == nullptr ? nullptr : sequences + at,
+        kinds == nullptr ? nullptr : kinds + at, expires == nullptr ? nullptr : expires + at);
     EXPECT_TRUE(status.ok()) << status.ToString();
     at += n;
   }
@@ -269,8 +291,7 @@ inline void ExpectSameRows(const arrow::Table& got, const arrow::RecordBatch& wa
   ASSERT_GE(got.num_columns(), want.num_columns());
   for (int i = 0; i < want.num_columns(); ++i) {
     const arrow::ChunkedArray expected(want.column(i));
-    EXPECT_TRUE(got.column(i)->Equals(expected,
-                                      arrow::EqualOptions::Defaults().nans_equal(true)))
+    EXPECT_TRUE(got.column(i)->Equals(expected, arrow::EqualOptions::Defaults().nans_equal(true)))
         << got.schema()->field(i)->ToString();
   }
 }

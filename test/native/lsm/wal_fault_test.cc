@@ -31,9 +31,7 @@ class SmallDisk {
     if (mounted_) ::umount2(at_.c_str(), MNT_DETACH);
   }
   bool mounted() const { return mounted_; }
-  bool Grow() {
-    return ::mount("tmpfs", at_.c_str(), "tmpfs", MS_REMOUNT, "size=16m") == 0;
-  }
+  bool Grow() { return ::mount("tmpfs", at_.c_str(), "tmpfs", MS_REMOUNT, "size=16m") == 0; }
 
  private:
   std::string at_;
@@ -95,8 +93,7 @@ TEST_P(WalFaultTest, AFullDiskFailsTheAppendThatNeedsRoomAndNothingElse) {
   ASSERT_EQ(recovered->records.size(), acknowledged);
   for (uint64_t i = 0; i < acknowledged; ++i) {
     EXPECT_EQ(recovered->records[i].first, i + 1);  // a failed append takes no sequence
-    EXPECT_EQ(recovered->records[i].second,
-              PayloadFor(i + 1, recovered->records[i].second.size()));
+    EXPECT_EQ(recovered->records[i].second, PayloadFor(i + 1, recovered->records[i].second.size()));
   }
   recovered = Recovered();
 }
@@ -124,8 +121,8 @@ class WalSyncTest : public WalTest {
  protected:
   LogOptions Watched(WatchedLogFile::SyncHook on_sync) {
     LogOptions options = Options();
-    options.create_file = [this, on_sync](const std::string& path, size_t size)
-        -> Result<std::shared_ptr<io::LogFile>> {
+    options.create_file = [this, on_sync](const std::string& path,
+                                          size_t size) -> Result<std::shared_ptr<io::LogFile>> {
       MARBLE_ASSIGN_OR_RETURN(auto file, io::LogFile::Create(path, size, GetParam()));
       return std::make_shared<WatchedLogFile>(std::move(file), on_sync);
     };
@@ -161,9 +158,8 @@ TEST_P(WalSyncTest, AFailedSyncMakesTheLogReadOnlyForEver) {
 }
 
 TEST_P(WalSyncTest, AFailedSyncOfASealedSegmentMakesTheLogReadOnly) {
-  auto writer = OpenWriter(Watched([&](io::LogFile& file) {
-    return IoError("fdatasync", file.path(), EIO);
-  }));
+  auto writer = OpenWriter(
+      Watched([&](io::LogFile& file) { return IoError("fdatasync", file.path(), EIO); }));
   MustAppend(writer.get(), "x");
   ASSERT_TRUE(writer->Roll({}).ok());
   for (int i = 0; i < 5000 && writer->background_error().ok(); ++i) {
@@ -175,9 +171,10 @@ TEST_P(WalSyncTest, AFailedSyncOfASealedSegmentMakesTheLogReadOnly) {
 TEST_P(WalSyncTest, AFailedPublishMakesTheLogReadOnly) {
   auto writer = OpenWriter(Options());
   const Status failed =
-      writer->Append(1, FillWith("x"), [](const PublishedRecord&) {
-              return Status::Invalid("the index is full");
-            }).status();
+      writer
+          ->Append(1, FillWith("x"),
+                   [](const PublishedRecord&) { return Status::Invalid("the index is full"); })
+          .status();
   EXPECT_EQ(CodeOf(failed), ErrorCode::kReadOnly) << failed;
   EXPECT_THAT(failed.message(), testing::HasSubstr("the index is full"));
   EXPECT_EQ(CodeOf(writer->Append(1, FillWith("x"), Ignore).status()), ErrorCode::kReadOnly);

@@ -105,9 +105,7 @@ inline void WriteAll(const std::string& path, const std::string& bytes) {
   std::ofstream(path, std::ios::binary | std::ios::trunc) << bytes;
 }
 
-inline size_t CountFiles(const TempDir& dir) {
-  return io::ListDir(dir.path()).ValueOrDie().size();
-}
+inline size_t CountFiles(const TempDir& dir) { return io::ListDir(dir.path()).ValueOrDie().size(); }
 
 /// Hands everything on to a real file, and Sync through a hook.
 class WatchedLogFile final : public io::LogFile {

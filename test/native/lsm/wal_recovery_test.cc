@@ -18,7 +18,7 @@ class WalRecoveryTest : public WalTest {
 
   /// Write `payloads` into segment 1 (base 0) and stop as a crash would.
   std::vector<Extent> WriteAndCrash(const std::vector<std::string>& payloads,
-                                   size_t sync_after = SIZE_MAX) {
+                                    size_t sync_after = SIZE_MAX) {
     auto writer = OpenWriter(Options());
     std::vector<Extent> places;
     size_t begin = log_format::kSegmentHeaderBytes;

@@ -27,8 +27,7 @@ TEST_P(WalTest, RecordsOfAllSizesComeBackAfterACrash) {
     if (bytes > 0) {
       EXPECT_EQ(reinterpret_cast<uintptr_t>(record.payload) % 64, 0u);
     }
-    EXPECT_EQ(std::string(reinterpret_cast<const char*>(record.payload), bytes),
-              written.back());
+    EXPECT_EQ(std::string(reinterpret_cast<const char*>(record.payload), bytes), written.back());
     last_end = record.end;
     EXPECT_EQ(writer->published(), last_end);
     EXPECT_EQ(writer->last_published_sequence(), i);
@@ -155,11 +154,10 @@ TEST_P(WalTest, RollSwitchesExactlyBetweenTwoSegments) {
       const std::string payload(100, 'x');
       while (!stop.load()) {
         // Segments are large enough not to roll by themselves here.
-        (void)writer->Append(payload.size(), FillWith(payload),
-                             [&](const PublishedRecord& record) {
-                               if (record.segment_id != generation) ++violations;
-                               return Status::OK();
-                             });
+        (void)writer->Append(payload.size(), FillWith(payload), [&](const PublishedRecord& record) {
+          if (record.segment_id != generation) ++violations;
+          return Status::OK();
+        });
         std::this_thread::sleep_for(std::chrono::microseconds(50));
       }
     });

@@ -77,8 +77,8 @@ struct Store {
   }
 };
 
-std::shared_ptr<arrow::RecordBatch> AllRows(const std::map<Key, Value>& model,
-                                            const Store& store, const KeyedTable& table) {
+std::shared_ptr<arrow::RecordBatch> AllRows(const std::map<Key, Value>& model, const Store& store,
+                                            const KeyedTable& table) {
   arrow::UInt16Builder groups;
   arrow::TimestampBuilder ends(arrow::timestamp(arrow::TimeUnit::MILLI),
                                arrow::default_memory_pool());

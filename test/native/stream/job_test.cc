@@ -211,8 +211,9 @@ TEST(Job, ABoundedJobFillsItsTablesAndIsNotRunAgain) {
   ASSERT_TRUE(db->Close().ok());
 }
 
-std::shared_ptr<arrow::RecordBatch> PushRows(const std::shared_ptr<arrow::Schema>& schema,
-                                             std::vector<std::tuple<std::string, int, int64_t>> rows) {
+std::shared_ptr<arrow::RecordBatch> PushRows(
+    const std::shared_ptr<arrow::Schema>& schema,
+    std::vector<std::tuple<std::string, int, int64_t>> rows) {
   arrow::StringBuilder keys;
   arrow::Int32Builder values;
   arrow::TimestampBuilder times(arrow::timestamp(arrow::TimeUnit::MILLI),
@@ -269,10 +270,43 @@ TEST(Job, StoppedAndStartedItSkipsWhatItHasRead) {
   ASSERT_TRUE(db->Close().ok());
 }
 
+TEST(Job, DrainedItClosesItsWindowsAndIsNotRunAgain) {
+  TempDir dir;
+  auto db = OpenDb(dir / "db");
+  auto manager = *JobManager::Open(db, {});
+  PlanText text;
+  text.sink = "marbledb";
+  text.total = true;
+  text.bounded = false;
+  text.epoch_ms = "5";
+  const auto schema = ReadPlan(text.Text())->nodes[0].schema;
+  const View expected = {{{"a", 0}, {2, 3, 1, 2}}, {{"b", 0}, {1, 3, 3, 3}}};
+  for (int run = 0; run < 2; ++run) {
+    auto source = PushSource::Make(schema, nullptr);
+    StartOptions options;
+    options.push_sources["src"] = source;
+    auto started = manager->Start(text.Text(), options);
+    ASSERT_TRUE(started.ok()) << started.status().ToString();
+    auto job = *started;
+    if (run == 0) {
+      ASSERT_TRUE(source->Push(PushRows(schema, {{"a", 1, 10}, {"a", 2, 20}, {"b", 3, 30}})).ok());
+      for (int i = 0; i < 1000 && job->metrics().epoch == 0; ++i) {
+        std::this_thread::sleep_for(milliseconds(5));
+      }
+      ASSERT_TRUE(job->Drain().ok());
+    }
+    EXPECT_EQ(job->status(), JobStatus::kFinished);
+    EXPECT_EQ(ReadView(*db, true), expected);
+  }
+  manager->Close();
+  ASSERT_TRUE(db->Close().ok());
+}
+
 TEST(Job, AFailureNamesItsCauseAndAppliesNothing) {
   TempDir dir;
   fs::create_directory(dir / "in");
-  std::ofstream(dir / "in/a.json") << R"({"key":"a","value":1,"ts":"1970-01-01 00:00:00"})" "\n"
+  std::ofstream(dir / "in/a.json") << R"({"key":"a","value":1,"ts":"1970-01-01 00:00:00"})"
+                                      "\n"
                                    << "{broken\n";
   auto db = OpenDb(dir / "db");
   auto manager = *JobManager::Open(db, {});
@@ -313,23 +347,24 @@ TEST(Job, AQueryCollectsAndKeepsNothing) {
 
 /// A plan that groups by key and keeps the groups with fewer than three rows.
 std::string GroupPlan() {
-  const auto aggregates = PlanText::Aggregate("count", "") + "," +
-                          PlanText::Aggregate("sum", ColumnText(1, kInt));
-  const auto fields = FieldText("key", kText) + "," + FieldText("n", kLong, false) + "," +
-                      FieldText("sum", kInt);
+  const auto aggregates =
+      PlanText::Aggregate("count", "") + "," + PlanText::Aggregate("sum", ColumnText(1, kInt));
+  const auto fields =
+      FieldText("key", kText) + "," + FieldText("n", kLong, false) + "," + FieldText("sum", kInt);
   const auto boolean = std::string(R"({"name":"bool"})");
   return R"({"version":1,"job":{"name":"g"},"settings":{"epochMs":1},"nodes":[)" +
          PlanText().Source() +
          R"(,{"id":"agg","type":"groupAggregate","input":"src","keys":[0],"aggregates":[)" +
          aggregates + R"(],"fields":[)" + fields +
          R"(]},{"id":"having","type":"calc","input":"agg","filter":{"kind":"call","function":)"
-         R"("lessThan","args":[)" + ColumnText(1, kLong) +
-         R"(,{"kind":"literal","value":"3","type":)" + kLong + R"(,"nullable":false}],"type":)" +
-         boolean + R"(,"nullable":true},"projections":[)" + ColumnText(0, kText) + "," +
-         ColumnText(1, kLong) + "," + ColumnText(2, kInt) + R"(],"fields":[)" + fields +
+         R"("lessThan","args":[)" +
+         ColumnText(1, kLong) + R"(,{"kind":"literal","value":"3","type":)" + kLong +
+         R"(,"nullable":false}],"type":)" + boolean + R"(,"nullable":true},"projections":[)" +
+         ColumnText(0, kText) + "," + ColumnText(1, kLong) + "," + ColumnText(2, kInt) +
+         R"(],"fields":[)" + fields +
          R"(]},{"id":"out","type":"sink","input":"having","table":"groups","connector":)"
-         R"("marbledb","options":{},"primaryKey":["key"],"mode":"upsert","fields":[)" + fields +
-         "]}]}";
+         R"("marbledb","options":{},"primaryKey":["key"],"mode":"upsert","fields":[)" +
+         fields + "]}]}";
 }
 
 TEST(Job, AGroupAggregateUpsertsAndTakesBackWhatHavingDrops) {
@@ -340,9 +375,9 @@ TEST(Job, AGroupAggregateUpsertsAndTakesBackWhatHavingDrops) {
   auto db = OpenDb(dir / "db");
   lsm::TableDescriptor table;
   table.name = "groups";
-  table.schema = arrow::schema({arrow::field("key", arrow::utf8()),
-                                arrow::field("n", arrow::int64(), false),
-                                arrow::field("sum", arrow::int32())});
+  table.schema =
+      arrow::schema({arrow::field("key", arrow::utf8()), arrow::field("n", arrow::int64(), false),
+                     arrow::field("sum", arrow::int32())});
   table.key_columns = {0};
   auto handle = *db->CreateTable(table, false);
   auto manager = *JobManager::Open(db, {});

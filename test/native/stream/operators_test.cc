@@ -88,7 +88,9 @@ void Read(ResultQueue* queue, Results* results) {
     const auto& batch = **popped;
     ASSERT_TRUE(batch.ValidateFull().ok());
     for (int64_t i = 0; i < batch.num_rows(); ++i) {
-      auto i32 = [&](int c) { return static_cast<const arrow::Int32Array&>(*batch.column(c)).Value(i); };
+      auto i32 = [&](int c) {
+        return static_cast<const arrow::Int32Array&>(*batch.column(c)).Value(i);
+      };
       const auto& keys = static_cast<const arrow::StringArray&>(*batch.column(0));
       const auto start = static_cast<const arrow::TimestampArray&>(*batch.column(6)).Value(i);
       Outcome result;
@@ -101,7 +103,8 @@ void Read(ResultQueue* queue, Results* results) {
         result.values = i32(5);
       }
       const bool fresh =
-          results->emplace(std::pair(start, keys.IsNull(i) ? "" : keys.GetString(i)), result).second;
+          results->emplace(std::pair(start, keys.IsNull(i) ? "" : keys.GetString(i)), result)
+              .second;
       ASSERT_TRUE(fresh) << "a window left twice";
     }
   }

@@ -35,8 +35,8 @@ struct PlanText {
   std::string idle = "null";
   int64_t size_ms = 100;
   std::string sink = "collect";
-  bool total = false;        // a second sink: one window over all keys
-  std::string aggregates;    // more of them, after a comma
+  bool total = false;      // a second sink: one window over all keys
+  std::string aggregates;  // more of them, after a comma
   std::string epoch_ms = "100";
 
   std::string Source() const {
@@ -45,13 +45,14 @@ struct PlanText {
            (connector == "filesystem" ? R"({"name":"json","options":{}})" : "null") +
            R"(,"bounded":)" + (bounded ? "true" : "false") +
            R"(,"columns":[{"kind":"physical","name":"key"},{"kind":"physical","name":"value"},)"
-           R"({"kind":"physical","name":"ts"}],"fields":[)" + RowFields() + "]}";
+           R"({"kind":"physical","name":"ts"}],"fields":[)" +
+           RowFields() + "]}";
   }
   std::string Watermark() const {
     return R"({"id":"wm","type":"watermark","input":"src","column":2,"expr":)"
-           R"({"kind":"call","function":"minus","args":[)" + ColumnText(2, kTime) +
-           R"(,{"kind":"literal","value":")" + std::to_string(delay_ms) + R"(","type":)" +
-           kDuration + R"(,"nullable":false}],"type":)" + kTime +
+           R"({"kind":"call","function":"minus","args":[)" +
+           ColumnText(2, kTime) + R"(,{"kind":"literal","value":")" + std::to_string(delay_ms) +
+           R"(","type":)" + kDuration + R"(,"nullable":false}],"type":)" + kTime +
            R"(,"nullable":true},"idleTimeoutMs":)" + idle + R"(,"fields":[)" + RowFields() + "]}";
   }
   static std::string Aggregate(const std::string& function, const std::string& args) {
@@ -60,25 +61,27 @@ struct PlanText {
   }
   std::string Window(const std::string& id, bool keyed) const {
     const auto value = ColumnText(1, kInt);
-    return R"({"id":")" + id + R"(","type":"windowAggregate","input":"wm",)"
-           R"("window":{"kind":"tumble","timeColumn":2,"sizeMs":)" + std::to_string(size_ms) +
-           R"(,"offsetMs":0},"keys":[)" + (keyed ? "0" : "") + R"(],"aggregates":[)" +
-           Aggregate("count", "") + "," + Aggregate("sum", value) + "," +
-           Aggregate("min", value) + "," + Aggregate("max", value) + "," +
-           Aggregate("avg", value) + R"(],"windowColumns":["start"],"fields":[)" +
-           Fields(keyed) + "]}";
+    return R"({"id":")" + id +
+           R"(","type":"windowAggregate","input":"wm",)"
+           R"("window":{"kind":"tumble","timeColumn":2,"sizeMs":)" +
+           std::to_string(size_ms) + R"(,"offsetMs":0},"keys":[)" + (keyed ? "0" : "") +
+           R"(],"aggregates":[)" + Aggregate("count", "") + "," + Aggregate("sum", value) + "," +
+           Aggregate("min", value) + "," + Aggregate("max", value) + "," + Aggregate("avg", value) +
+           R"(],"windowColumns":["start"],"fields":[)" + Fields(keyed) + "]}";
   }
   static std::string Fields(bool keyed) {
-    return (keyed ? FieldText("key", kText) + "," : std::string()) +
-           FieldText("n", kLong, false) + "," + FieldText("sum", kInt) + "," +
-           FieldText("min", kInt) + "," + FieldText("max", kInt) + "," + FieldText("avg", kInt) +
-           "," + FieldText("start", kTime, false);
+    return (keyed ? FieldText("key", kText) + "," : std::string()) + FieldText("n", kLong, false) +
+           "," + FieldText("sum", kInt) + "," + FieldText("min", kInt) + "," +
+           FieldText("max", kInt) + "," + FieldText("avg", kInt) + "," +
+           FieldText("start", kTime, false);
   }
   std::string Sink(const std::string& id, const std::string& input, const std::string& table,
                    bool keyed) const {
     return R"({"id":")" + id + R"(","type":"sink","input":")" + input + R"(","table":")" + table +
            R"(","connector":")" + sink + R"(","options":{},"primaryKey":)" +
-           (sink == "collect" ? "[]" : keyed ? R"(["key","start"])" : R"(["start"])") +
+           (sink == "collect" ? "[]"
+            : keyed           ? R"(["key","start"])"
+                              : R"(["start"])") +
            R"(,"mode":")" + (sink == "collect" ? "append" : "upsert") + R"(","fields":[)" +
            Fields(keyed) + "]}";
   }

@@ -16,8 +16,7 @@ namespace marble::stream {
 namespace {
 
 double Seconds() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch())
-      .count();
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
 std::string ReadFixture() {
@@ -89,10 +88,9 @@ Status Commits() {
     state::KeyedTableOptions options;
     options.windowed = true;
     options.keys = {arrow::field("origin", arrow::utf8())};
-    options.accumulators = {arrow::field("count", arrow::int64(), false),
-                            arrow::field("sum", arrow::float64(), false),
-                            arrow::field("n", arrow::int64(), false),
-                            arrow::field("max", arrow::int64())};
+    options.accumulators = {
+        arrow::field("count", arrow::int64(), false), arrow::field("sum", arrow::float64(), false),
+        arrow::field("n", arrow::int64(), false), arrow::field("max", arrow::int64())};
     MARBLE_ASSIGN_OR_RETURN(auto table, state::KeyedTable::Make(options));
     arrow::StringBuilder keys;
     std::vector<int64_t> ends(static_cast<size_t>(groups), 86'400'000);
@@ -165,8 +163,8 @@ Status StoredCommits() {
 }  // namespace marble::stream
 
 int main() {
-  for (auto run : {marble::stream::Pipeline, marble::stream::Commits,
-                   marble::stream::StoredCommits}) {
+  for (auto run :
+       {marble::stream::Pipeline, marble::stream::Commits, marble::stream::StoredCommits}) {
     const auto status = run();
     if (!status.ok()) {
       std::fprintf(stderr, "%s\n", status.ToString().c_str());

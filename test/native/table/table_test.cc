@@ -29,9 +29,7 @@ std::shared_ptr<arrow::Schema> TradesSchema() {
                         arrow::field("ts", arrow::int64(), false)});
 }
 
-KeyValues Key(const std::string& symbol) {
-  return {std::make_shared<arrow::StringScalar>(symbol)};
-}
+KeyValues Key(const std::string& symbol) { return {std::make_shared<arrow::StringScalar>(symbol)}; }
 KeyValues Key(const std::string& symbol, int64_t ts) {
   return {std::make_shared<arrow::StringScalar>(symbol), arrow::MakeScalar(ts)};
 }
@@ -152,9 +150,9 @@ TEST_F(TableTest, FullKeyThatEndsInTextIsNoPrefix) {
     }
   }
   lsm::WriteBatch batch;
-  Must(batch.Insert(t, arrow::RecordBatch::Make(TradesSchema(), 8,
-                                                {Must(px.Finish()), Must(symbol.Finish()),
-                                                 Must(ts.Finish())})));
+  Must(batch.Insert(
+      t, arrow::RecordBatch::Make(TradesSchema(), 8,
+                                  {Must(px.Finish()), Must(symbol.Finish()), Must(ts.Finish())})));
   Must(db_->Write(std::move(batch), {}).status());
   const auto key = [](int64_t at, const char* name) {
     return KeyValues{arrow::MakeScalar(at), std::make_shared<arrow::StringScalar>(name)};
@@ -215,23 +213,23 @@ TEST_F(TableTest, ConformReordersFillsAndNeverCasts) {
   const auto symbol = Must(arrow::MakeArrayFromScalar(arrow::StringScalar("a"), 2));
   const auto ts = Must(arrow::MakeArrayFromScalar(arrow::Int64Scalar(5), 2));
   const auto given = arrow::RecordBatch::Make(
-      arrow::schema({arrow::field("ts", arrow::int64()), arrow::field("symbol", arrow::utf8())}),
-      2, {ts, symbol});
+      arrow::schema({arrow::field("ts", arrow::int64()), arrow::field("symbol", arrow::utf8())}), 2,
+      {ts, symbol});
   const auto conformed = Must(Conform(given, TradesSchema()));
   EXPECT_TRUE(conformed->schema()->Equals(*TradesSchema()));
   EXPECT_EQ(conformed->column(0)->null_count(), 2);
   EXPECT_EQ(conformed->column(2)->data()->buffers[1], ts->data()->buffers[1]);
   const auto narrow = arrow::RecordBatch::Make(
-      arrow::schema({arrow::field("ts", arrow::int32()), arrow::field("symbol", arrow::utf8())}),
-      2, {Must(arrow::MakeArrayFromScalar(arrow::Int32Scalar(5), 2)), symbol});
+      arrow::schema({arrow::field("ts", arrow::int32()), arrow::field("symbol", arrow::utf8())}), 2,
+      {Must(arrow::MakeArrayFromScalar(arrow::Int32Scalar(5), 2)), symbol});
   const Status type = Conform(narrow, TradesSchema()).status();
   EXPECT_EQ(CodeOf(type), ErrorCode::kSchema);
   EXPECT_THAT(MessageOf(type), HasSubstr("'ts' is int32, the table has int64"));
-  const auto lacking = arrow::RecordBatch::Make(
-      arrow::schema({arrow::field("symbol", arrow::utf8())}), 2, {symbol});
+  const auto lacking =
+      arrow::RecordBatch::Make(arrow::schema({arrow::field("symbol", arrow::utf8())}), 2, {symbol});
   EXPECT_THAT(MessageOf(Conform(lacking, TradesSchema()).status()), HasSubstr("'ts' is missing"));
-  const auto nulls = arrow::RecordBatch::Make(
-      given->schema(), 2, {ts, Must(arrow::MakeArrayOfNull(arrow::utf8(), 2))});
+  const auto nulls = arrow::RecordBatch::Make(given->schema(), 2,
+                                              {ts, Must(arrow::MakeArrayOfNull(arrow::utf8(), 2))});
   EXPECT_EQ(CodeOf(Conform(nulls, TradesSchema()).status()), ErrorCode::kSchema);
 }
 
