@@ -43,6 +43,16 @@ export function binding(): typeof Binding {
   return loaded
 }
 
+const sharedKey = Symbol.for('marbledb.shared')
+
+/** State that belongs to the addon's environment, not to this copy of the package: two copies may share one addon. */
+export function shared<T>(name: string, make: () => T): T {
+  const addon = binding() as unknown as { [sharedKey]?: Map<string, unknown> }
+  addon[sharedKey] ??= new Map()
+  if (!addon[sharedKey].has(name)) addon[sharedKey].set(name, make())
+  return addon[sharedKey].get(name) as T
+}
+
 function load(): typeof Binding {
   const tried: string[] = []
   let cause: unknown

@@ -39,7 +39,17 @@ export interface ErrorExtras {
 
 const retriableCodes: ReadonlySet<string> = new Set(['MARBLE_BUSY', 'MARBLE_TIMED_OUT'])
 
+// Two copies of the package may share one addon: instanceof goes by this brand, not by the prototype.
+const brand = Symbol.for('marbledb.error')
+
 export class MarbleError extends Error {
+  static override [Symbol.hasInstance](value: unknown): boolean {
+    const kind = (value as { [brand]?: string } | null | undefined)?.[brand]
+    // biome-ignore lint/complexity/noThisInStatic: the class that is asked for, which may be a subclass
+    const { name } = this
+    return kind !== undefined && (name === 'MarbleError' || name === kind)
+  }
+
   readonly code: ErrorCode
   /** The same call may succeed later. */
   readonly retriable: boolean
@@ -48,6 +58,7 @@ export class MarbleError extends Error {
   constructor(code: ErrorCode, message: string, extras: ErrorExtras = {}) {
     super(message, extras.cause === undefined ? undefined : { cause: extras.cause })
     this.name = new.target.name
+    Object.defineProperty(this, brand, { value: new.target.name })
     this.code = code
     this.retriable = retriableCodes.has(code)
     this.details = extras.details

@@ -15,8 +15,10 @@ const commented = new Map()
 const exported = new Set()
 for (const file of readdirSync('native/napi').filter(name => name.endsWith('_binding.cc'))) {
   const text = readFileSync(join('native/napi', file), 'utf8')
-  for (const [, signature, name] of text.matchAll(/^\/\/ (function (\w+)\(.*)$/gm))
-    commented.set(name, normalize(signature))
+  // A signature may be wrapped over several comment lines.
+  for (const [, lines, name] of text.matchAll(/^\/\/ (function (\w+)\(.*(?:\n\/\/ .*)*)$/gm)) {
+    commented.set(name, normalize(lines.replaceAll('\n// ', ' ')))
+  }
   for (const [, name] of text.matchAll(/Export\(env, exports, "(\w+)"/g)) exported.add(name)
 }
 for (const [name, signature] of declared) {
@@ -40,7 +42,7 @@ const sources = readdirSync('lib', { recursive: true })
   .filter(name => name.endsWith('.ts'))
   .map(name => readFileSync(join('lib', name), 'utf8'))
 const used = new Set(
-  sources.flatMap(text => [...text.matchAll(/(?:binding\(\)|\bnative)\.(\w+)\(/g)].map(([, name]) => name)),
+  sources.flatMap(text => [...text.matchAll(/(?:binding\(\)|\bnative)\s*\.(\w+)\(/g)].map(([, name]) => name)),
 )
 const forTests = new Set(['addressOf', 'mappedFiles', 'errorCodes', 'databaseSync'])
 for (const name of declared.keys())

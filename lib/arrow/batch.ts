@@ -4,7 +4,7 @@
 // mapping) goes at once instead of with a garbage collection. Batches that are merely dropped never detach: typed arrays
 // that were taken out of them stay good.
 import * as arrow from 'apache-arrow'
-import { binding } from '../binding.js'
+import { binding, shared } from '../binding.js'
 import { notSupported } from '../errors.js'
 
 /** The batches over one ArrayBuffer that were not released. */
@@ -15,9 +15,10 @@ class Holders {
     this.buffer = buffer
   }
 }
-const holdersOf = new WeakMap<ArrayBuffer, Holders>()
+const allHolders = (): WeakMap<ArrayBuffer, Holders> => shared('holders', () => new WeakMap<ArrayBuffer, Holders>())
 
 function hold(buffer: ArrayBuffer): Holders {
+  const holdersOf = allHolders()
   let holders = holdersOf.get(buffer)
   if (holders === undefined) {
     holders = new Holders(buffer)
@@ -77,7 +78,7 @@ export class MarbleBatch<T extends arrow.TypeMap = arrow.TypeMap> extends arrow.
       if (vector !== null && vector !== undefined) (vector as { length: number }).length = 0
     }
     if (--holders.count === 0) {
-      holdersOf.delete(holders.buffer)
+      allHolders().delete(holders.buffer)
       binding().detach(holders.buffer)
     }
   }

@@ -62,7 +62,7 @@ function addNode(data: DataLike, nodes: number[], buffers: (ArrayBufferView | un
     const width = (indices.bitWidth / 8) * (indices.isSigned ? -1 : 1)
     const chunks = data.dictionary?.data ?? []
     nodes.push(data.length, data.offset, width, chunks.length, 0)
-    buffers.push(validityOf(data), data.values)
+    buffers.push(validityOf(data), viewOf(data.values))
     for (const chunk of chunks) addNode(chunk, nodes, buffers)
     return
   }
@@ -74,26 +74,28 @@ function addNode(data: DataLike, nodes: number[], buffers: (ArrayBufferView | un
     case 5:
     case 19:
     case 20:
-      buffers.push(validityOf(data), data.valueOffsets, data.values)
+      buffers.push(validityOf(data), viewOf(data.valueOffsets), viewOf(data.values))
       return
     case 12: // list, map, large list
     case 17:
     case 21:
-      buffers.push(validityOf(data), data.valueOffsets)
+      buffers.push(validityOf(data), viewOf(data.valueOffsets))
       break
     case 13: // struct, fixed-size list
     case 16:
       buffers.push(validityOf(data))
       break
     default:
-      buffers.push(validityOf(data), data.values)
+      buffers.push(validityOf(data), viewOf(data.values))
       return
   }
   for (const child of data.children) addNode(child, nodes, buffers)
 }
 
+const viewOf = (value: unknown): ArrayBufferView | undefined => (ArrayBuffer.isView(value) ? value : undefined)
+
 // A bitmap that says nothing is not copied.
 function validityOf(data: DataLike): ArrayBufferView | undefined {
-  const bitmap = data.nullBitmap
-  return bitmap === undefined || bitmap === null || bitmap.byteLength === 0 || data.nullCount === 0 ? undefined : bitmap
+  const bitmap = viewOf(data.nullBitmap)
+  return bitmap === undefined || bitmap.byteLength === 0 || data.nullCount === 0 ? undefined : bitmap
 }

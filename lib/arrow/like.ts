@@ -22,9 +22,9 @@ export interface DataLike {
   readonly length: number
   readonly offset: number
   readonly nullCount: number
-  readonly values?: ArrayBufferView
-  readonly valueOffsets?: ArrayBufferView
-  readonly nullBitmap?: ArrayBufferView
+  readonly values?: unknown
+  readonly valueOffsets?: unknown
+  readonly nullBitmap?: unknown
   readonly children: readonly DataLike[]
   readonly dictionary?: { readonly data: readonly DataLike[] } | undefined
 }

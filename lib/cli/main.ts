@@ -23,7 +23,7 @@ program
   .option('--state-path <dir>', 'where state is kept; without it a temporary directory')
   .addOption(new Option('--format <format>', 'how rows look').choices([...formats]).default('table'))
   .option('--changelog', "queries are continuous, with a first column 'op'")
-  .option('--var <name=value>', 'value of ${NAME} in the statements; repeatable', addVariable, {})
+  .option('--var <name=value>', 'value of a variable in the statements; repeatable', addVariable, {})
   .option('--stats <file>', 'write statistics of statements and jobs as JSON')
   .exitOverride()
   .action(async (options: SqlCommandOptions) => {

@@ -1,6 +1,6 @@
 // Memory that values of gets are copied into by the addon and seen through Buffers: far cheaper than a Buffer that the addon
 // makes for each. A slab is never reused: when it is full a fresh one is taken, and the old one lives as long as the Buffers in it.
-import { binding } from '../binding.js'
+import { binding, shared } from '../binding.js'
 
 export const kSlabBytes = 64 * 1024
 
@@ -24,5 +24,10 @@ class Slab {
   }
 }
 
+let known: Slab | undefined
+
 /** One per environment: a value is always taken before the next call. */
-export const slab = new Slab()
+export function slab(): Slab {
+  known ??= shared('slab', () => new Slab())
+  return known
+}

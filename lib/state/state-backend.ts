@@ -72,16 +72,16 @@ export class StateBackend<V = Buffer> {
   get(key: Key, options?: { snapshot?: Snapshot }): V | undefined {
     const snapshot = snapshotHandle(options)
     if (this.#codec === 'utf8') return binding().stateGetString(this.#handle, key, snapshot) as V | undefined
-    let length = binding().stateGet(this.#handle, key, slab.offset, snapshot)
+    let length = binding().stateGet(this.#handle, key, slab().offset, snapshot)
     if (length === kNoRoom) {
-      slab.renew()
+      slab().renew()
       length = binding().stateGet(this.#handle, key, 0, snapshot)
     }
-    if (length >= 0) return this.#decode(slab.take(length))
+    if (length >= 0) return this.#decode(slab().take(length))
     if (length !== kTooBig) return undefined
     // Without a slab yet every value is too big for it.
-    if (slab.buffer.length === 0) {
-      slab.renew()
+    if (slab().buffer.length === 0) {
+      slab().renew()
       return this.get(key, options)
     }
     const bytes = binding().stateGetBuffer(this.#handle, key, snapshot)

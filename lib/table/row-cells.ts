@@ -1,6 +1,6 @@
 // A row read by key, from the cells that the addon has written into scratch memory (native/napi/row_cells.h): one crossing and
 // no Arrow batch.
-import { binding } from '../binding.js'
+import { binding, shared } from '../binding.js'
 import type { JsonField, JsonSchema } from '../arrow/json-schema.js'
 import { fromInt64, fromNumber } from '../arrow/values.js'
 import { slab } from '../state/slab.js'
@@ -15,13 +15,16 @@ let flags = new Uint8Array(0)
 /** Scratch memory of this environment, made at the first use. */
 export function prepareCells(): void {
   if (flags.length > 0) return
-  const memory = new ArrayBuffer(kCellBytes)
+  const memory = shared('cells', () => {
+    const made = new ArrayBuffer(kCellBytes)
+    binding().setCells(made)
+    return made
+  })
   doubles = new Float64Array(memory)
   longs = new BigInt64Array(memory)
   unsignedLongs = new BigUint64Array(memory)
   words = new Uint32Array(memory)
   flags = new Uint8Array(memory)
-  binding().setCells(memory)
 }
 
 type Read = (cell: number) => unknown
@@ -30,13 +33,13 @@ function readerOf({ type }: JsonField): Read {
   switch (type.name) {
     case 'utf8':
     case 'largeutf8':
-      return cell => slab.buffer.toString('utf8', words[cell * 2]!, words[cell * 2]! + words[cell * 2 + 1]!)
+      return cell => slab().buffer.toString('utf8', words[cell * 2]!, words[cell * 2]! + words[cell * 2 + 1]!)
     case 'decimal':
-      return cell => slab.buffer.toString('latin1', words[cell * 2]!, words[cell * 2]! + words[cell * 2 + 1]!)
+      return cell => slab().buffer.toString('latin1', words[cell * 2]!, words[cell * 2]! + words[cell * 2 + 1]!)
     case 'binary':
     case 'largebinary':
     case 'fixedsizebinary':
-      return cell => slab.buffer.subarray(words[cell * 2]!, words[cell * 2]! + words[cell * 2 + 1]!)
+      return cell => slab().buffer.subarray(words[cell * 2]!, words[cell * 2]! + words[cell * 2 + 1]!)
     case 'int':
       if (type.bitWidth === 64) return type.isSigned ? cell => longs[cell] : cell => unsignedLongs[cell]
       return cell => doubles[cell]

@@ -114,13 +114,13 @@ export class Table<R = Record<string, unknown>> {
     const values = this.keyValues(key)
     const snapshot = options?.snapshot?.[handleOf]
     if (this.#cells !== undefined) {
-      let used = binding().tableGetCells(this.#handle, values, slab.offset, snapshot)
+      let used = binding().tableGetCells(this.#handle, values, slab().offset, snapshot)
       if (used === kNoRoom) {
-        slab.renew()
+        slab().renew()
         used = binding().tableGetCells(this.#handle, values, 0, snapshot)
       }
       if (used >= 0) {
-        slab.offset += used
+        slab().offset += used
         return this.#cells.row() as R
       }
       if (used !== kNoRoom) return undefined
