@@ -67,6 +67,7 @@ export interface EntryChunk {
 
 // module_binding.cc
 export function errorCodes(): string[]
+export function prepareExit(): void
 export function setErrorFactory(factory: (code: string, message: string) => Error): void
 export function setSlab(slab: ArrayBuffer): void
 export function setCells(cells: ArrayBuffer): void

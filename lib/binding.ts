@@ -4,6 +4,7 @@ import { existsSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { isMainThread } from 'node:worker_threads'
 import type * as Binding from '../binding.js'
 import { type ErrorCode, makeError } from './errors.js'
 
@@ -64,6 +65,9 @@ function load(): typeof Binding {
     try {
       const native = require(path) as typeof Binding
       native.setErrorFactory((code, message) => makeError(code as ErrorCode, message))
+      // process.exit runs no cleanup hooks of the main thread. Nothing is closed here: listeners of the user's own may
+      // still write something.
+      if (isMainThread) process.on('exit', () => native.prepareExit())
       return native
     } catch (error) {
       cause = error

@@ -20,7 +20,9 @@ const rules = {
         .map(([line]) => `${path}: ${line}`)
     }),
   'only native/napi knows Node-API': () =>
-    cpp.filter(path => !path.startsWith('native/napi/') && /#include [<"](node_api|napi|js_native_api)/.test(text(path))),
+    cpp.filter(
+      path => !path.startsWith('native/napi/') && /#include [<"](node_api|napi|js_native_api)/.test(text(path)),
+    ),
   'only native/kafka knows librdkafka': () =>
     cpp.filter(path => !path.startsWith('native/kafka/') && /#include <librdkafka/.test(text(path))),
   'every folder of native has a README': () =>
@@ -31,9 +33,13 @@ const rules = {
   'headers begin with #pragma once behind a comment': () =>
     cpp.filter(path => path.endsWith('.h') && !/^\/\/[\s\S]*?\n#pragma once/.test(text(path))),
   'no instanceof on Arrow classes': () =>
-    matching(/^lib\/.*\.ts$/).filter(path => /instanceof (arrow\.)?(RecordBatch|Table|Schema|Vector|Data)\b/.test(text(path))),
+    matching(/^lib\/.*\.ts$/).filter(path =>
+      /instanceof (arrow\.)?(RecordBatch|Table|Schema|Vector|Data)\b/.test(text(path)),
+    ),
   'the planner does not know the addon': () =>
-    matching(/^lib\/sql\/.*\.ts$/).filter(path => /from '(\.\.\/)+(binding|database|stream|arrow)|from 'apache-arrow'/.test(text(path))),
+    matching(/^lib\/sql\/.*\.ts$/).filter(path =>
+      /from '(\.\.\/)+(binding|database|stream|arrow)|from 'apache-arrow'/.test(text(path)),
+    ),
   'no word that says unfinished': () =>
     files
       .filter(path => /\.(cc|h|ts|mjs|md|cmake|sh)$/.test(path) && path !== 'scripts/tidy.mjs')
@@ -42,18 +48,25 @@ const rules = {
     files
       .filter(path => path !== 'scripts/tidy.mjs')
       .flatMap(path =>
-        [...text(path).matchAll(/https?:\/\/[a-z0-9.-]*(registry|pypi|crates|maven|debian|npmjs)[a-z0-9.-]*\/|(?<![\w.$}])\/(work|root|home)\/[a-z]\S*/g)].map(
-          ([hit]) => `${path}: ${hit}`,
-        ),
+        [
+          ...text(path).matchAll(
+            /https?:\/\/[a-z0-9.-]*(registry|pypi|crates|maven|debian|npmjs)[a-z0-9.-]*\/|(?<![\w.$}])\/(work|root|home)\/[a-z]\S*/g,
+          ),
+        ].map(([hit]) => `${path}: ${hit}`),
       ),
   'no leftovers': () => matching(/\.(bak|orig|rej|log|tmp|node|so|a|o|whl|jar|tgz)$/),
   'a FORMAT.md names the version its code writes': () =>
     matching(/FORMAT\.md$/).flatMap(path => {
       const said = text(path).match(/[Vv]ersion:? \**(\d+)/)
       if (said === null) return [`${path}: names no version`]
-      const sources = cpp.filter(source => dirname(source) === dirname(path)).map(text).join('\n')
+      const sources = cpp
+        .filter(source => dirname(source) === dirname(path))
+        .map(text)
+        .join('\n')
       const constants = [...sources.matchAll(/k\w*(?:Format|Encoding)?Version\w* = (\d+)/g)].map(([, value]) => value)
-      return constants.length > 0 && !constants.includes(said[1]) ? [`${path}: version ${said[1]}, code has ${constants}`] : []
+      return constants.length > 0 && !constants.includes(said[1])
+        ? [`${path}: version ${said[1]}, code has ${constants}`]
+        : []
     }),
 }
 

@@ -114,6 +114,10 @@ class DB {
   /// Finish background work, write the clean-close record, release the lock. Idempotent.
   virtual Status Close() = 0;
 
+  /// Finish the background work under way and begin no more, because the process is about to
+  /// exit: its static destructors must not run beside a flush. Reads and writes still work.
+  virtual void StopBackground() = 0;
+
   virtual const std::string& path() const = 0;
   virtual const std::string& id() const = 0;
 

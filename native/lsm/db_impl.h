@@ -51,6 +51,7 @@ class DbImpl : public DB {
   ~DbImpl() override;
 
   Status Close() override;
+  void StopBackground() override;
   const std::string& path() const override { return path_; }
   const std::string& id() const override { return options_.id; }
 

@@ -238,15 +238,19 @@ Status DbImpl::RemoveOrphans(const ManifestState& state, uint64_t manifest_numbe
 
 DbImpl::~DbImpl() { (void)Close(); }
 
-Status DbImpl::Close() {
-  if (closed_.exchange(true)) return Status::OK();
-  while (calls_.load() > 0) std::this_thread::sleep_for(std::chrono::microseconds(100));
+void DbImpl::StopBackground() {
   {
     std::lock_guard lock(mutex_);
     stopping_ = true;
     work_cv_.notify_all();
   }
   if (background_.joinable()) background_.join();
+}
+
+Status DbImpl::Close() {
+  if (closed_.exchange(true)) return Status::OK();
+  while (calls_.load() > 0) std::this_thread::sleep_for(std::chrono::microseconds(100));
+  StopBackground();
   Status status;
   if (log_ != nullptr) status = log_->Close();
   {

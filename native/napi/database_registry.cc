@@ -58,4 +58,9 @@ Status ReleaseDatabase(const OpenDatabase& database) {
   return last.open.db->Close();
 }
 
+void StopDatabaseThreads() {
+  std::lock_guard<std::mutex> lock(registry_mutex);
+  for (auto& [db, entry] : Registry()) db->StopBackground();
+}
+
 }  // namespace marble::napi

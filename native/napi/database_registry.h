@@ -36,4 +36,7 @@ Result<OpenDatabase> AcquireDatabase(const std::string& path, lsm::DbOptions opt
 /// Give one use back; the last one closes the database.
 Status ReleaseDatabase(const OpenDatabase& database);
 
+/// Stop the background threads of all databases of the process: it is about to exit.
+void StopDatabaseThreads();
+
 }  // namespace marble::napi

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "napi/database_registry.h"
 #include "napi/file_mappings.h"
 #include "napi/node_value.h"
 
@@ -74,19 +75,32 @@ void Environment::Unref() {
 
 void Environment::OnCleanup(void* environment) { static_cast<Environment*>(environment)->Close(); }
 
-void Environment::Close() {
-  closing_.store(true, std::memory_order_release);
+std::vector<std::shared_ptr<Handle>> Environment::HandlesInClosingOrder() const {
   std::vector<std::shared_ptr<Handle>> handles;
   handles.reserve(handles_.size());
-  for (auto& [pointer, handle] : handles_) handles.push_back(handle);
+  for (const auto& [pointer, handle] : handles_) handles.push_back(handle);
   std::sort(handles.begin(), handles.end(),
             [](const auto& a, const auto& b) { return a->kind() < b->kind(); });
-  // First what worker threads may wait for, then the threads, then what they used.
-  for (auto& handle : handles) {
+  return handles;
+}
+
+void Environment::StopThreads() {
+  // First what worker threads may wait for, then the threads.
+  for (const auto& handle : HandlesInClosingOrder()) {
     if (handle->kind() < Handle::Kind::kSnapshot) handle->Close();
   }
   pool_.Stop();
-  for (auto& handle : handles) {
+}
+
+void Environment::PrepareExit() {
+  StopThreads();
+  StopDatabaseThreads();
+}
+
+void Environment::Close() {
+  closing_.store(true, std::memory_order_release);
+  StopThreads();
+  for (const auto& handle : HandlesInClosingOrder()) {
     if (handle->kind() >= Handle::Kind::kSnapshot) handle->Close();
   }
 }

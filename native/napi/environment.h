@@ -41,6 +41,10 @@ class Environment {
 
   /// Run `call` on the JS thread, in a handle scope. Any thread. Dropped when the environment ends.
   void CallOnJsThread(std::function<void(napi_env)> call);
+  /// Stop the threads, but close nothing that can be used synchronously: JavaScript's 'exit' event
+  /// on the main thread. process.exit runs no cleanup hooks, and the process's static destructors
+  /// (libarrow's among them) must not run beside threads of ours. JS thread.
+  void PrepareExit();
   /// While there is at least one reference the process stays alive (a promise is pending).
   void Ref();
   void Unref();
@@ -70,6 +74,8 @@ class Environment {
   static void CallJs(napi_env env, napi_value function, void* context, void* data);
   static void OnCleanup(void* environment);
   void Close();
+  void StopThreads();
+  std::vector<std::shared_ptr<Handle>> HandlesInClosingOrder() const;
   void Hold(napi_value value, napi_ref* ref);
 
   const napi_env env_;

@@ -20,6 +20,12 @@ napi_value ErrorCodes(napi_env env, napi_callback_info) {
   return array;
 }
 
+// function prepareExit(): void
+napi_value PrepareExit(napi_env env, napi_callback_info) {
+  Environment::Get(env)->PrepareExit();
+  return nullptr;
+}
+
 // function setErrorFactory(factory: (code: string, message: string) => Error): void
 napi_value SetErrorFactory(napi_env env, napi_callback_info info) {
   Arguments<1> args(env, info);
@@ -93,6 +99,7 @@ napi_value MappedFiles(napi_env env, napi_callback_info) {
 
 void RegisterModule(napi_env env, napi_value exports) {
   Export(env, exports, "errorCodes", ErrorCodes);
+  Export(env, exports, "prepareExit", PrepareExit);
   Export(env, exports, "setErrorFactory", SetErrorFactory);
   Export(env, exports, "setSlab", SetSlab);
   Export(env, exports, "setCells", SetCells);

@@ -40,7 +40,8 @@ void ThreadCallback::Close() {
 
 void ThreadCallback::Delete() {
   if (function_ == nullptr) return;
-  napi_delete_reference(environment_->env(), function_);
+  // A closing environment frees its references itself.
+  if (!environment_->closing()) napi_delete_reference(environment_->env(), function_);
   function_ = nullptr;
 }
 

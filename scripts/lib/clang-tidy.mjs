@@ -10,7 +10,10 @@ import { join } from 'node:path'
 const [buildDir, full] = process.argv.slice(2)
 const cache = join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'marbledb', 'clang-tidy')
 mkdirSync(cache, { recursive: true })
-const list = pattern => execFileSync('git', ['ls-files', '--cached', '--others', '--exclude-standard', pattern], { encoding: 'utf8' }).split('\n').filter(Boolean)
+const list = pattern =>
+  execFileSync('git', ['ls-files', '--cached', '--others', '--exclude-standard', pattern], { encoding: 'utf8' })
+    .split('\n')
+    .filter(Boolean)
 const read = path => (existsSync(path) ? readFileSync(path) : '')
 const common = createHash('sha256').update(read('.clang-tidy'))
 for (const header of list('native/*.h')) common.update(header).update(read(header))

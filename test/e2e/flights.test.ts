@@ -7,7 +7,16 @@ import { StreamingSQLExecutor } from 'marbledb'
 import { TestProducer } from 'marbledb/testing'
 import { TestBroker } from '../../scripts/lib/broker.mjs'
 import { assertSameRows, duckdb } from './support/duckdb.js'
-import { countsAndTotal, delaysAnswer, delaysView, flightsTable, produce20k, produce3m, source20k, source3m } from './support/flights.js'
+import {
+  countsAndTotal,
+  delaysAnswer,
+  delaysView,
+  flightsTable,
+  produce20k,
+  produce3m,
+  source20k,
+  source3m,
+} from './support/flights.js'
 import { type Kill, killLoop, seeded } from './support/kill-loop.js'
 
 const kills = process.env.MARBLE_LONG === undefined ? 20 : 100
@@ -18,8 +27,10 @@ describe('the main job on a real broker', () => {
   let producer: TestProducer
   let directory: string
   const print = (text: string) => process.stdout.write(`      ${text}\n`)
-  const inside = (list: Kill[], total: number) => list.filter(kill => kill.epoch > 0n && kill.records > 0n && kill.records < BigInt(total))
-  const show = (list: Kill[]) => print(`seed ${seed}; kills at epoch (records): ${list.map(kill => `${kill.epoch} (${kill.records})`).join(', ')}`)
+  const inside = (list: Kill[], total: number) =>
+    list.filter(kill => kill.epoch > 0n && kill.records > 0n && kill.records < BigInt(total))
+  const show = (list: Kill[]) =>
+    print(`seed ${seed}; kills at epoch (records): ${list.map(kill => `${kill.epoch} (${kill.records})`).join(', ')}`)
 
   before(async () => {
     broker = await TestBroker.start()
@@ -42,7 +53,11 @@ describe('the main job on a real broker', () => {
       assert.equal(metrics.recordsIn, 20_000n)
       assert.equal(metrics.lateRecords, 0n)
       const view = sql.table('delays')
-      assertSameRows((await view.scan().toArray()) as Record<string, unknown>[], view.schema, await duckdb(delaysAnswer(source20k)))
+      assertSameRows(
+        (await view.scan().toArray()) as Record<string, unknown>[],
+        view.schema,
+        await duckdb(delaysAnswer(source20k)),
+      )
     } finally {
       await sql.close()
     }
@@ -56,11 +71,18 @@ describe('the main job on a real broker', () => {
     const text = flightsTable(broker.bootstrapServers, 'flights3m') + delaysView
     const result = await killLoop({ statePath, sql: text, kills, maxLifeMs: 120, random: seeded(seed) })
     show(result.kills)
-    assert.ok(inside(result.kills, total).length > kills / 2, `only ${inside(result.kills, total).length} of ${kills} kills fell strictly inside the run`)
+    assert.ok(
+      inside(result.kills, total).length > kills / 2,
+      `only ${inside(result.kills, total).length} of ${kills} kills fell strictly inside the run`,
+    )
     const sql = await StreamingSQLExecutor.open({ statePath })
     try {
       const view = sql.table('delays')
-      assertSameRows((await view.scan().toArray()) as Record<string, unknown>[], view.schema, await duckdb(delaysAnswer(source3m)))
+      assertSameRows(
+        (await view.scan().toArray()) as Record<string, unknown>[],
+        view.schema,
+        await duckdb(delaysAnswer(source3m)),
+      )
     } finally {
       await sql.close()
     }
@@ -79,7 +101,10 @@ describe('the main job on a real broker', () => {
       watch: ['counts', 'total'],
       afterKill: async store => {
         const sums = new Map<number, bigint>()
-        for (const row of (await store.table('counts').scan().toArray()) as { window_start: number; flights: bigint }[]) {
+        for (const row of (await store.table('counts').scan().toArray()) as {
+          window_start: number
+          flights: bigint
+        }[]) {
           sums.set(row.window_start, (sums.get(row.window_start) ?? 0n) + row.flights)
         }
         const totals = (await store.table('total').scan().toArray()) as { window_start: number; flights: bigint }[]

@@ -24,7 +24,11 @@ const cpu = process.cpuUsage(cpuBefore)
 let messages = 0n
 let checksum = 0n
 let viewRows = 0
-const letters = key => BigInt.asUintN(64, [...Buffer.from(key)].reduce((sum, byte) => sum * 31n + BigInt(byte), 0n))
+const letters = key =>
+  BigInt.asUintN(
+    64,
+    [...Buffer.from(key)].reduce((sum, byte) => sum * 31n + BigInt(byte), 0n),
+  )
 const lettersOf = new Map()
 for await (const row of sql.table('candles').scan().rows()) {
   if (!lettersOf.has(row.key)) lettersOf.set(row.key, letters(row.key))

@@ -24,6 +24,8 @@ export async function* threeMillion() {
   for (;;) {
     const chunk = await result.fetchChunk()
     if (chunk === null || chunk.rowCount === 0) return
-    yield chunk.getRows().map(([date, delay, distance, origin, destination]) => ({ date, delay, distance, origin, destination }))
+    yield chunk
+      .getRows()
+      .map(([date, delay, distance, origin, destination]) => ({ date, delay, distance, origin, destination }))
   }
 }

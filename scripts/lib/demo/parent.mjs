@@ -18,9 +18,18 @@ const usage = `usage: scripts/demo [--crash] [--broker | --bootstrap HOST:PORT] 
   --rate       flights a second; default 2000 (--broker: as fast as it goes)`
 let options
 try {
-  options = parseArgs({ options: { crash: { type: 'boolean' }, broker: { type: 'boolean' }, bootstrap: { type: 'string' }, rate: { type: 'string' }, help: { type: 'boolean' } } }).values
+  options = parseArgs({
+    options: {
+      crash: { type: 'boolean' },
+      broker: { type: 'boolean' },
+      bootstrap: { type: 'string' },
+      rate: { type: 'string' },
+      help: { type: 'boolean' },
+    },
+  }).values
   if (options.broker && options.bootstrap) throw new Error('--broker and --bootstrap exclude each other')
-  if (options.rate !== undefined && !(Number(options.rate) > 0)) throw new Error(`--rate takes a number of events a second, not '${options.rate}'`)
+  if (options.rate !== undefined && !(Number(options.rate) > 0))
+    throw new Error(`--rate takes a number of events a second, not '${options.rate}'`)
 } catch (error) {
   process.stderr.write(`${error.message}\n${usage}\n`)
   process.exit(2)
@@ -47,7 +56,10 @@ async function startBroker() {
     print('Starting a Kafka broker …')
     const broker = await TestBroker.start()
     cleanUp.push(() => broker.close())
-    return { bootstrapServers: broker.bootstrapServers, what: `a real broker (Kafka ${broker.version}) at ${broker.bootstrapServers}` }
+    return {
+      bootstrapServers: broker.bootstrapServers,
+      what: `a real broker (Kafka ${broker.version}) at ${broker.bootstrapServers}`,
+    }
   }
   const mock = await MockKafka.start({ partitions })
   cleanUp.push(() => mock.close())
@@ -60,7 +72,9 @@ let view
 let failure
 let resumedFrom
 function startWorker(bootstrapServers) {
-  child = fork(fileURLToPath(new URL('worker.mjs', import.meta.url)), [statePath, bootstrapServers], { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
+  child = fork(fileURLToPath(new URL('worker.mjs', import.meta.url)), [statePath, bootstrapServers], {
+    stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+  })
   child.on('message', message => {
     if (message.type === 'started') resumedFrom = message.resumedFromEpoch
     if (message.type === 'progress') last = message
@@ -83,8 +97,11 @@ let shownAt = 0
 function show(produced) {
   if (last === undefined || Date.now() - shownAt < 1000) return
   shownAt = Date.now()
-  const watermark = last.watermark === null ? '-' : new Date(last.watermark).toISOString().slice(0, 16).replace('T', ' ')
-  print(`  produced ${String(produced).padStart(7)}  processed ${String(last.recordsIn).padStart(7)}  ${String(Math.round(last.perSecond)).padStart(7)} events/s  watermark ${watermark}  lag ${last.lag}  epoch ${last.epoch}`)
+  const watermark =
+    last.watermark === null ? '-' : new Date(last.watermark).toISOString().slice(0, 16).replace('T', ' ')
+  print(
+    `  produced ${String(produced).padStart(7)}  processed ${String(last.recordsIn).padStart(7)}  ${String(Math.round(last.perSecond)).padStart(7)} events/s  watermark ${watermark}  lag ${last.lag}  epoch ${last.epoch}`,
+  )
 }
 
 async function main() {
@@ -103,7 +120,10 @@ async function main() {
   await until('the start of the job', () => resumedFrom !== undefined, 30)
   const start = Date.now()
   for await (const flights of big ? threeMillion() : twentyThousand()) {
-    await producer.produce('flights', flights.map((flight, i) => ({ value: JSON.stringify(flight), partition: (count + i) % partitions })))
+    await producer.produce(
+      'flights',
+      flights.map((flight, i) => ({ value: JSON.stringify(flight), partition: (count + i) % partitions })),
+    )
     flights.forEach((flight, i) => {
       expected.add(flight)
       produced[(count + i) % partitions]++
@@ -114,7 +134,7 @@ async function main() {
       await until('the death of the job', () => child.signalCode !== null, 10)
       const store = await Database.open(join(statePath, 'marbledb_embedded'))
       const offsets = await store.table('connector_offsets').scan().toArray()
-      killedAt = String(offsets.reduce((newest, row) => (row.epoch > newest ? row.epoch : newest), 0n))
+      killedAt = String(offsets.reduce((newest, row) => Math.max(row.epoch, newest), 0n))
       await store.close()
       print(`  killed the job with SIGKILL at epoch ${killedAt}`)
       resumedFrom = undefined
@@ -129,7 +149,9 @@ async function main() {
   await producer.flush()
   if (broker.mock) await producer.verifyRetained('flights')
   if (count !== total) throw new Error(`${count} flights were read from the file, not ${total}`)
-  const caughtUp = () => last !== undefined && produced.every((end, partition) => last.offsets.some(([p, offset]) => p === partition && offset === end))
+  const caughtUp = () =>
+    last !== undefined &&
+    produced.every((end, partition) => last.offsets.some(([p, offset]) => p === partition && offset === end))
   const waiting = setInterval(() => show(count), 250)
   await until('catching up with the producer', caughtUp, 120).finally(() => clearInterval(waiting))
   shownAt = 0
@@ -139,10 +161,17 @@ async function main() {
 
   const { lost, doubled, wrong } = expected.compare(view.rows)
   print(`\nThe view: ${view.rows.length} rows (origin, day), ${view.scan.flights} flights`)
-  if (view.example) print(`  get({ origin: 'SFO', window_start: 2001-02-03 }) → ${view.example.flights} flights, average delay ${view.example.avg_delay.toFixed(2)} min, longest ${view.example.max_delay} min`)
+  if (view.example)
+    print(
+      `  get({ origin: 'SFO', window_start: 2001-02-03 }) → ${view.example.flights} flights, average delay ${view.example.avg_delay.toFixed(2)} min, longest ${view.example.max_delay} min`,
+    )
   print(`  read by key: p50 ${view.p50.toFixed(2)} µs, p99 ${view.p99.toFixed(2)} µs`)
-  print(`  scan: ${view.scan.rows} rows in ${view.scan.ms.toFixed(2)} ms, zero copy: ${view.scan.zeroCopy ? 'yes' : 'no'}`)
-  print(`Proof: ${count} flights produced, ${count - lost} in the view, ${last.late} late; compared with the same sums in plain JavaScript: ${wrong.length} differences`)
+  print(
+    `  scan: ${view.scan.rows} rows in ${view.scan.ms.toFixed(2)} ms, zero copy: ${view.scan.zeroCopy ? 'yes' : 'no'}`,
+  )
+  print(
+    `Proof: ${count} flights produced, ${count - lost} in the view, ${last.late} late; compared with the same sums in plain JavaScript: ${wrong.length} differences`,
+  )
   for (const line of wrong.slice(0, 10)) print(`  ${line}`)
   if (options.crash) print(`killed at epoch ${killedAt}, resumed at ${resumedFrom}, ${lost} lost, ${doubled} doubled`)
   else print(`${lost} lost, ${doubled} doubled`)

@@ -50,7 +50,9 @@ export class ExpectedView {
       doubled += Math.max(0, flights - expected)
       if (group === undefined) continue
       const average = group.counted === 0 ? null : group.sum / group.counted
-      const sameAverage = average === row.avg_delay || (average !== null && Math.abs(average - row.avg_delay) <= 1e-9 * Math.max(1, Math.abs(average)))
+      const sameAverage =
+        average === row.avg_delay ||
+        (average !== null && Math.abs(average - row.avg_delay) <= 1e-9 * Math.max(1, Math.abs(average)))
       if (!sameAverage || row.max_delay !== group.max || row.window_end !== row.window_start + dayMs) {
         wrong.push(`${key}: got ${row.avg_delay}, ${row.max_delay}; expected ${average}, ${group.max}`)
       }

@@ -43,7 +43,8 @@ process.on('message', async message => {
     const began = performance.now()
     const row = view.get(key)
     const micros = (performance.now() - began) * 1000
-    if (row === undefined || row.origin !== key.origin) throw new Error(`key ${JSON.stringify(key)} is in the scan but not found by get`)
+    if (row === undefined || row.origin !== key.origin)
+      throw new Error(`key ${JSON.stringify(key)} is in the scan but not found by get`)
     if (i >= 2_000) reads.push(micros)
   }
   reads.sort((a, b) => a - b)

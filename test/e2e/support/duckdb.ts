@@ -19,7 +19,11 @@ export async function duckdb(query: string): Promise<Answer> {
   const connection = await instance.connect()
   try {
     const result = await connection.runAndReadAll(query)
-    return { names: result.columnNames(), types: result.columnTypes().map(String), rows: result.getRowsJS() as unknown[][] }
+    return {
+      names: result.columnNames(),
+      types: result.columnTypes().map(String),
+      rows: result.getRowsJS() as unknown[][],
+    }
   } finally {
     connection.closeSync()
     instance.closeSync()
@@ -41,7 +45,11 @@ const canonical = (value: unknown): string => {
 }
 
 /** Fails unless `rows` (objects) are exactly the answer's rows, as a set, with its types. */
-export function assertSameRows(rows: Record<string, unknown>[], schema: { fields: { name: string; type: unknown }[] }, answer: Answer): void {
+export function assertSameRows(
+  rows: Record<string, unknown>[],
+  schema: { fields: { name: string; type: unknown }[] },
+  answer: Answer,
+): void {
   assert.deepEqual(
     schema.fields.map(field => [field.name, String(field.type)]),
     answer.names.map((name, i) => [name, arrowNames[answer.types[i]!] ?? answer.types[i]]),
@@ -49,7 +57,11 @@ export function assertSameRows(rows: Record<string, unknown>[], schema: { fields
   )
   const timestamps = new Set(answer.names.filter((_, i) => answer.types[i]!.startsWith('TIMESTAMP')))
   const ours = rows
-    .map(row => answer.names.map(name => (timestamps.has(name) && typeof row[name] === 'number' ? `t${row[name]}` : canonical(row[name]))).join(' | '))
+    .map(row =>
+      answer.names
+        .map(name => (timestamps.has(name) && typeof row[name] === 'number' ? `t${row[name]}` : canonical(row[name])))
+        .join(' | '),
+    )
     .sort()
   const theirs = answer.rows.map(row => row.map(canonical).join(' | ')).sort()
   const count = (list: string[]) => {
@@ -60,5 +72,8 @@ export function assertSameRows(rows: Record<string, unknown>[], schema: { fields
   const [left, right] = [count(ours), count(theirs)]
   const onlyOurs = [...left].filter(([line, n]) => n > (right.get(line) ?? 0)).map(([line]) => line)
   const onlyTheirs = [...right].filter(([line, n]) => n > (left.get(line) ?? 0)).map(([line]) => line)
-  assert.deepEqual({ onlyOurs: onlyOurs.slice(0, 5), onlyTheirs: onlyTheirs.slice(0, 5), ours: ours.length }, { onlyOurs: [], onlyTheirs: [], ours: theirs.length })
+  assert.deepEqual(
+    { onlyOurs: onlyOurs.slice(0, 5), onlyTheirs: onlyTheirs.slice(0, 5), ours: ours.length },
+    { onlyOurs: [], onlyTheirs: [], ours: theirs.length },
+  )
 }

@@ -36,7 +36,10 @@ export const source3m = `(SELECT origin, delay, "date" AS ts FROM '${flights3m}'
 
 export async function produce20k(producer: TestProducer, topic: string, partitions: number): Promise<number> {
   const flights = JSON.parse(readFileSync(flights20k, 'utf8')) as object[]
-  await producer.produce(topic, flights.map((flight, i) => ({ value: JSON.stringify(flight), partition: i % partitions })))
+  await producer.produce(
+    topic,
+    flights.map((flight, i) => ({ value: JSON.stringify(flight), partition: i % partitions })),
+  )
   await producer.flush()
   return flights.length
 }
@@ -53,7 +56,10 @@ export async function produce3m(producer: TestProducer, topic: string, partition
     const chunk = await result.fetchChunk()
     if (chunk === null || chunk.rowCount === 0) break
     const values = chunk.getColumnValues(0) as string[]
-    await producer.produce(topic, values.map((value, i) => ({ value, partition: (count + i) % partitions })))
+    await producer.produce(
+      topic,
+      values.map((value, i) => ({ value, partition: (count + i) % partitions })),
+    )
     count += values.length
   }
   await producer.flush()

@@ -10,7 +10,8 @@ const { job } = results.findLast(result => result.job !== undefined)
 process.send({ type: 'started', epoch: String(job.metrics().epoch) })
 let done = false
 job.on('epoch', () => {
-  if (process.connected) process.send({ type: 'epoch', epoch: String(job.metrics().epoch), recordsIn: String(job.metrics().recordsIn) })
+  if (process.connected)
+    process.send({ type: 'epoch', epoch: String(job.metrics().epoch), recordsIn: String(job.metrics().recordsIn) })
 })
 
 async function watchSnapshots() {
@@ -26,7 +27,8 @@ async function watchSnapshots() {
       const totals = await executor.table(total).scan({ snapshot }).toArray()
       const agree = totals.length === sums.size && totals.every(row => sums.get(row.window_start) === row.flights)
       snapshots++
-      if (!agree) process.send({ type: 'torn', sequence: String(snapshot.sequence), windows: sums.size, totals: totals.length })
+      if (!agree)
+        process.send({ type: 'torn', sequence: String(snapshot.sequence), windows: sums.size, totals: totals.length })
     } finally {
       snapshot.close()
     }

@@ -57,7 +57,7 @@ async function inspect(statePath: string): Promise<Kill> {
       ? ((await store.table('jobs').scan().toArray()) as { status: string }[])
       : []
     return {
-      epoch: offsets.reduce((newest, row) => (row.epoch > newest ? row.epoch : newest), 0n),
+      epoch: offsets.reduce((newest, row) => Math.max(row.epoch, newest), 0n),
       records: offsets.reduce((sum, row) => sum + BigInt(JSON.parse(row.offset)), 0n),
       status: jobs[0]?.status ?? 'none',
     }
@@ -88,7 +88,13 @@ export async function killLoop(options: KillLoopOptions): Promise<KillLoopResult
     })
     const deadline = Date.now() + 60_000
     const wantsKill = result.kills.length < options.kills
-    while (child.exitCode === null && child.signalCode === null && failure === undefined && !finished && !(wantsKill && epochs > 0)) {
+    while (
+      child.exitCode === null &&
+      child.signalCode === null &&
+      failure === undefined &&
+      !finished &&
+      !(wantsKill && epochs > 0)
+    ) {
       if (Date.now() > deadline && wantsKill) throw new Error('a life of the job committed no epoch within 60 s')
       await sleep(2)
     }
@@ -111,7 +117,8 @@ export async function killLoop(options: KillLoopOptions): Promise<KillLoopResult
     }
     await exited
     result.snapshots += snapshots
-    if (!finished && result.kills.length >= options.kills && child.exitCode !== null && child.exitCode !== 0) throw new Error(`the job's process ended with code ${child.exitCode}`)
+    if (!finished && result.kills.length >= options.kills && child.exitCode !== null && child.exitCode !== 0)
+      throw new Error(`the job's process ended with code ${child.exitCode}`)
   }
   return result
 }
