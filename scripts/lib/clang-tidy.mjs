@@ -39,13 +39,18 @@ const queue = [...stale]
 const worker = async () => {
   for (let path = queue.shift(); path !== undefined; path = queue.shift()) {
     await new Promise(resolve => {
-      execFile('clang-tidy-19', ['--quiet', '-p', buildDir, ...checks, path], { maxBuffer: 64 << 20 }, (error, stdout) => {
-        if (error) {
-          failed++
-          process.stdout.write(stdout)
-        } else writeFileSync(join(cache, key(path)), '')
-        resolve()
-      })
+      execFile(
+        'clang-tidy-19',
+        ['--quiet', '-p', buildDir, ...checks, path],
+        { maxBuffer: 64 << 20 },
+        (error, stdout) => {
+          if (error) {
+            failed++
+            process.stdout.write(stdout)
+          } else writeFileSync(join(cache, key(path)), '')
+          resolve()
+        },
+      )
     })
   }
 }

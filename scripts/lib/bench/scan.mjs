@@ -48,7 +48,9 @@ try {
   print(
     `machine: ${cpus().length} x ${cpus()[0].model.trim()}, ${Math.round(totalmem() / 2 ** 30)} GiB; Node ${process.version}; ${new Date().toISOString().slice(0, 10)}`,
   )
-  print(`${rows} rows of int64, float64, int32; one compacted file, page cache warm; page checksums verified at first touch`)
+  print(
+    `${rows} rows of int64, float64, int32; one compacted file, page cache warm; page checksums verified at first touch`,
+  )
   const file = readdirSync(directory)
     .filter(name => name.endsWith('.arrow'))
     .map(name => join(directory, name))

@@ -14,7 +14,7 @@ import { ExpectedView } from './view.mjs'
 const usage = `usage: scripts/demo [--crash] [--broker | --bootstrap HOST:PORT] [--rate EVENTS_PER_SECOND]
   --crash      kill the job with SIGKILL half way, start it again, count what was lost or doubled
   --broker     start a real Kafka broker and run 3,000,000 flights through it
-  --bootstrap  use your broker: a topic "flights" is created there
+  --bootstrap  use your broker: a topic "flights-<time>" is created there and stays
   --rate       flights a second; default 2000 (--broker: as fast as it goes)`
 let options
 try {
@@ -41,13 +41,15 @@ if (options.help) {
 }
 
 const partitions = 4
+// Records of an earlier demo on the same broker would be counted as doubled.
+const topic = options.bootstrap ? `flights-${Date.now()}` : 'flights'
 const big = options.broker === true
 const total = big ? 3_000_000 : 20_000
 const rate = options.rate ? Number(options.rate) : big ? Number.POSITIVE_INFINITY : 2000
 const directory = mkdtempSync(join(tmpdir(), 'marbledb-demo-'))
 const statePath = join(directory, 'state')
 const cleanUp = []
-process.on('exit', () => rmSync(directory, { recursive: true, force: true }))
+process.on('exit', () => rmSync(directory, { recursive: true, force: true, maxRetries: 5 }))
 
 async function startBroker() {
   if (options.bootstrap) return { bootstrapServers: options.bootstrap, what: `the broker at ${options.bootstrap}` }
@@ -72,7 +74,7 @@ let view
 let failure
 let resumedFrom
 function startWorker(bootstrapServers) {
-  child = fork(fileURLToPath(new URL('worker.mjs', import.meta.url)), [statePath, bootstrapServers], {
+  child = fork(fileURLToPath(new URL('worker.mjs', import.meta.url)), [statePath, bootstrapServers, topic], {
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
   })
   child.on('message', message => {
@@ -97,10 +99,12 @@ let shownAt = 0
 function show(produced) {
   if (last === undefined || Date.now() - shownAt < 1000) return
   shownAt = Date.now()
+  // Of all lives of the job: what its committed offsets say.
+  const processed = last.offsets.reduce((sum, [, offset]) => sum + offset, 0)
   const watermark =
     last.watermark === null ? '-' : new Date(last.watermark).toISOString().slice(0, 16).replace('T', ' ')
   print(
-    `  produced ${String(produced).padStart(7)}  processed ${String(last.recordsIn).padStart(7)}  ${String(Math.round(last.perSecond)).padStart(7)} events/s  watermark ${watermark}  lag ${last.lag}  epoch ${last.epoch}`,
+    `  produced ${String(produced).padStart(7)}  processed ${String(processed).padStart(7)}  ${String(Math.round(last.perSecond)).padStart(7)} events/s  watermark ${watermark}  lag ${last.lag}  epoch ${last.epoch}`,
   )
 }
 
@@ -109,19 +113,19 @@ async function main() {
   const broker = await startBroker()
   const producer = await TestProducer.connect(broker.bootstrapServers)
   cleanUp.unshift(() => producer.close())
-  if (!broker.mock) await producer.createTopic('flights', partitions)
-  print(`Flights into ${broker.what}, topic "flights", ${partitions} partitions; the view "delays" in ${statePath}`)
+  if (!broker.mock) await producer.createTopic(topic, partitions)
+  print(`Flights into ${broker.what}, topic "${topic}", ${partitions} partitions; the view "delays" in ${statePath}`)
   const expected = new ExpectedView()
   const produced = new Array(partitions).fill(0)
   let count = 0
   let killedAt
-  if (broker.mock) await broker.mock.createTopic?.('flights', partitions)
+  if (broker.mock) await broker.mock.createTopic(topic, partitions)
   startWorker(broker.bootstrapServers)
   await until('the start of the job', () => resumedFrom !== undefined, 30)
   const start = Date.now()
   for await (const flights of big ? threeMillion() : twentyThousand()) {
     await producer.produce(
-      'flights',
+      topic,
       flights.map((flight, i) => ({ value: JSON.stringify(flight), partition: (count + i) % partitions })),
     )
     flights.forEach((flight, i) => {
@@ -134,7 +138,7 @@ async function main() {
       await until('the death of the job', () => child.signalCode !== null, 10)
       const store = await Database.open(join(statePath, 'marbledb_embedded'))
       const offsets = await store.table('connector_offsets').scan().toArray()
-      killedAt = String(offsets.reduce((newest, row) => Math.max(row.epoch, newest), 0n))
+      killedAt = String(offsets.reduce((newest, row) => (row.epoch > newest ? row.epoch : newest), 0n))
       await store.close()
       print(`  killed the job with SIGKILL at epoch ${killedAt}`)
       resumedFrom = undefined
@@ -147,7 +151,7 @@ async function main() {
     if (due > Date.now()) await sleep(due - Date.now())
   }
   await producer.flush()
-  if (broker.mock) await producer.verifyRetained('flights')
+  if (broker.mock) await producer.verifyRetained(topic)
   if (count !== total) throw new Error(`${count} flights were read from the file, not ${total}`)
   const caughtUp = () =>
     last !== undefined &&
@@ -167,7 +171,7 @@ async function main() {
     )
   print(`  read by key: p50 ${view.p50.toFixed(2)} µs, p99 ${view.p99.toFixed(2)} µs`)
   print(
-    `  scan: ${view.scan.rows} rows in ${view.scan.ms.toFixed(2)} ms, zero copy: ${view.scan.zeroCopy ? 'yes' : 'no'}`,
+    `  scan: ${view.scan.rows} rows added up in ${view.scan.ms.toFixed(2)} ms, zero copy: ${view.scan.zeroCopy ? 'yes' : 'no'}`,
   )
   print(
     `Proof: ${count} flights produced, ${count - lost} in the view, ${last.late} late; compared with the same sums in plain JavaScript: ${wrong.length} differences`,
@@ -187,6 +191,7 @@ try {
   process.stderr.write(`error: ${error.message}\n`)
 } finally {
   child?.kill('SIGKILL')
+  while (child !== undefined && child.exitCode === null && child.signalCode === null) await sleep(5)
   for (const step of cleanUp) await step()
 }
 process.exit(code)

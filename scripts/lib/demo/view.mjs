@@ -1,9 +1,9 @@
 // The view of the demo: its SQL, and the same view computed in plain JavaScript from the records
 // that were produced. The two share nothing but the records.
-export const flightsTable = bootstrapServers => `
+export const flightsTable = (bootstrapServers, topic) => `
 CREATE TABLE flights (\`date\` STRING, delay INT, distance INT, origin STRING, destination STRING,
   ts AS TO_TIMESTAMP(\`date\`, 'yyyy/MM/dd HH:mm'), WATERMARK FOR ts AS ts - INTERVAL '1' HOUR)
-  WITH ('connector' = 'kafka', 'topic' = 'flights', 'properties.bootstrap.servers' = '${bootstrapServers}',
+  WITH ('connector' = 'kafka', 'topic' = '${topic}', 'properties.bootstrap.servers' = '${bootstrapServers}',
         'format' = 'json', 'scan.startup.mode' = 'earliest-offset');`
 
 export const delaysView = `

@@ -3,9 +3,9 @@ import { performance } from 'node:perf_hooks'
 import { StreamingSQLExecutor } from 'marbledb'
 import { delaysView, flightsTable } from './view.mjs'
 
-const [statePath, bootstrapServers] = process.argv.slice(2)
+const [statePath, bootstrapServers, topic] = process.argv.slice(2)
 const sql = await StreamingSQLExecutor.open({ statePath })
-const results = await sql.execute(flightsTable(bootstrapServers) + delaysView)
+const results = await sql.execute(flightsTable(bootstrapServers, topic) + delaysView)
 const { job } = results.at(-1)
 process.send({ type: 'started', resumedFromEpoch: String(job.metrics().resumedFromEpoch ?? 0n) })
 

@@ -57,7 +57,7 @@ async function inspect(statePath: string): Promise<Kill> {
       ? ((await store.table('jobs').scan().toArray()) as { status: string }[])
       : []
     return {
-      epoch: offsets.reduce((newest, row) => Math.max(row.epoch, newest), 0n),
+      epoch: offsets.reduce((newest, row) => (row.epoch > newest ? row.epoch : newest), 0n),
       records: offsets.reduce((sum, row) => sum + BigInt(JSON.parse(row.offset)), 0n),
       status: jobs[0]?.status ?? 'none',
     }
