@@ -6,6 +6,7 @@ export { type CreateTableOptions, Database, type OpenOptions, type TableOptions 
 export { Snapshot } from './database/snapshot.js'
 export { type Durability, WriteBatch } from './database/write-batch.js'
 export {
+  AbortedError,
   ClosedError,
   CorruptionError,
   type ErrorCode,

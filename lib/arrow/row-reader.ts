@@ -57,13 +57,12 @@ function valueReader(field: JsonField, data: arrow.Data, options: ValueOptions):
     case 'binary':
     case 'largebinary': {
       const bytes = values as Uint8Array
-      // The row outlives the batch: its bytes are its own.
-      return index => Buffer.from(bytes.slice(Number(offsets[index]), Number(offsets[index + 1])).buffer)
+      return index => copyOf(bytes, Number(offsets[index]), Number(offsets[index + 1]))
     }
     case 'fixedsizebinary': {
       const bytes = values as Uint8Array
       const width = type.byteWidth
-      return index => Buffer.from(bytes.slice(index * width, (index + 1) * width).buffer)
+      return index => copyOf(bytes, index * width, (index + 1) * width)
     }
     case 'decimal': {
       const words = values as Uint32Array
@@ -124,6 +123,11 @@ function valueReader(field: JsonField, data: arrow.Data, options: ValueOptions):
   const numbers = values as Float64Array
   const convert = fromNumber(type, options)
   return convert === undefined ? index => numbers[index] : index => convert(numbers[index]!)
+}
+
+/** The row outlives the batch: its bytes are its own. (`slice` of a Buffer would be a view of the batch.) */
+function copyOf(bytes: Uint8Array, from: number, to: number): Buffer {
+  return Buffer.from(Uint8Array.prototype.slice.call(bytes, from, to).buffer)
 }
 
 function asBuffer(bytes: Uint8Array): Buffer {

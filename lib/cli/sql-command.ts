@@ -25,6 +25,7 @@ interface StatementStats {
   rows: number
 }
 
+const kUsage = 2
 const kInterrupted = 130
 
 const say = (text: string): void => {
@@ -39,9 +40,15 @@ async function readStdin(): Promise<string> {
 
 /** Run; returns the exit code. */
 export async function runSql(options: SqlCommandOptions): Promise<number> {
-  const text =
-    options.execute ??
-    (options.file === undefined || options.file === '-' ? await readStdin() : await readFile(options.file, 'utf8'))
+  let text: string
+  try {
+    text =
+      options.execute ??
+      (options.file === undefined || options.file === '-' ? await readStdin() : await readFile(options.file, 'utf8'))
+  } catch (error) {
+    say(`cannot read ${options.file}: ${(error as Error).message}`)
+    return kUsage
+  }
   const temporary = options.statePath === undefined ? await mkdtemp(join(tmpdir(), 'marbledb-sql-')) : undefined
   const interruption = new AbortController()
   const onSigint = (): void => interruption.abort()
@@ -59,9 +66,9 @@ export async function runSql(options: SqlCommandOptions): Promise<number> {
         statements.push({ text: statement.text, kind, ms: performance.now() - began, rows })
       }
       if (!interruption.signal.aborted) await waitForUnbounded(jobs, interruption.signal)
-      if (options.stats !== undefined) await writeStats(options.stats, statements, jobs, cpu)
       if (interruption.signal.aborted) for (const { job } of jobs) await job.stop().catch(() => {})
     } finally {
+      if (options.stats !== undefined) await writeStats(options.stats, statements, jobs, cpu)
       await sql.close()
     }
     return interruption.signal.aborted ? kInterrupted : 0

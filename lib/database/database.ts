@@ -5,7 +5,7 @@ import { binding } from '../binding.js'
 import { invalidArgument, makeError, notSupported } from '../errors.js'
 import { type Logger, silentLogger } from '../logger.js'
 import { checkChoice, checkCount, checkOptions } from '../options.js'
-import type { Codec, ValueEncoding } from '../state/codec.js'
+import { type Codec, codecOf, type ValueEncoding } from '../state/codec.js'
 import { checkStateOptions, StateBackend, type StateOptions } from '../state/state-backend.js'
 import { Table } from '../table/table.js'
 import { Snapshot } from './snapshot.js'
@@ -89,6 +89,8 @@ export class Database implements AsyncDisposable {
       throw invalidArgument('state: the name must be a string that is not empty')
     checkStateOptions(options)
     const wanted = options?.valueEncoding
+    // Before anything is created: a name must not be taken by an encoding that is refused.
+    if (wanted !== undefined) codecOf(wanted)
     const { handle, encoding } = binding().databaseOpenState(
       this.#handle,
       name,
@@ -248,6 +250,7 @@ export class Database implements AsyncDisposable {
 
   on(event: EventName, listener: Listener): this {
     checkChoice('on', 'event', event, ['flush', 'compaction', 'stall', 'backgroundError'])
+    if (typeof listener !== 'function') throw invalidArgument(`on: the listener of '${event}' must be a function`)
     const listeners = this.#listeners.get(event) ?? new Set()
     listeners.add(listener)
     this.#listeners.set(event, listeners)

@@ -1,9 +1,9 @@
 // SQL over streams and local tables: text to plans (lib/sql), plans to jobs (the addon), the catalog in the store.
-import { mkdir } from 'node:fs/promises'
+import { mkdir, realpath } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { JobManagerHandle } from '../../binding.js'
 import { type JsonField, type JsonSchema, schemaToJson } from '../arrow/json-schema.js'
-import { binding } from '../binding.js'
+import { binding, shared } from '../binding.js'
 import { Database } from '../database/database.js'
 import { invalidArgument, makeError, notSupported } from '../errors.js'
 import type { Logger } from '../logger.js'
@@ -56,11 +56,16 @@ export type ReadableTable<R> = Pick<
 >
 
 const kDatabase = 'marbledb_embedded'
+/** native/stream/job_store.h: whoever starts the job drops its state and rows first. */
+const kDroppingStatus = 'dropping'
 const kMaxEpochMs = 2_000
+/** Two executors on one path would overwrite each other's catalog and run its jobs twice. */
+const openPaths = (): Set<string> => shared('executors', () => new Set<string>())
 const column = (name: string): JsonField => ({ name, nullable: true, type: { name: 'utf8' }, children: [] })
 
 export class StreamingSQLExecutor implements AsyncDisposable {
   readonly database: Database
+  #path = ''
   readonly #planner: Planner
   readonly #store: CatalogStore
   readonly #manager: JobManagerHandle
@@ -102,6 +107,23 @@ export class StreamingSQLExecutor implements AsyncDisposable {
       throw invalidArgument(`${where}: checkpointIntervalSeconds must be greater than 0`)
     }
     await mkdir(options.statePath, { recursive: true })
+    const path = await realpath(options.statePath)
+    if (openPaths().has(path)) {
+      throw makeError(
+        'MARBLE_LOCKED',
+        `${where}: '${options.statePath}' is open in this process already: share that executor, or close it first`,
+      )
+    }
+    openPaths().add(path)
+    try {
+      return await StreamingSQLExecutor.#openAt(path, options)
+    } catch (error) {
+      openPaths().delete(path)
+      throw error
+    }
+  }
+
+  static async #openAt(path: string, options: ExecutorOptions): Promise<StreamingSQLExecutor> {
     const database = await Database.open(
       join(options.statePath, kDatabase),
       options.logger === undefined ? {} : { logger: options.logger },
@@ -115,7 +137,9 @@ export class StreamingSQLExecutor implements AsyncDisposable {
           options.checkpointIntervalSeconds === undefined ? undefined : options.checkpointIntervalSeconds * 1000,
         maxParallelism: options.maxParallelism,
       })
-      return new StreamingSQLExecutor(database, catalog, store, manager)
+      const executor = new StreamingSQLExecutor(database, catalog, store, manager)
+      executor.#path = path
+      return executor
     } catch (error) {
       await database.close()
       throw error
@@ -259,7 +283,9 @@ export class StreamingSQLExecutor implements AsyncDisposable {
 
   // Also when it is the database that is closed.
   #stopJobs(): Promise<void> {
-    this.#stopping ??= this.#queue.then(() => binding().jobManagerClose(this.#manager))
+    this.#stopping ??= this.#queue
+      .then(() => binding().jobManagerClose(this.#manager))
+      .finally(() => openPaths().delete(this.#path))
     return this.#stopping
   }
 
@@ -376,12 +402,23 @@ export class StreamingSQLExecutor implements AsyncDisposable {
     )
     if (writer !== undefined)
       throw makeError('MARBLE_INVALID_ARGUMENT', `job '${writer.name}' writes into ${name}: cancel it first`)
+    const local = object.kind === 'table' && object.config.connector === 'marbledb'
+    if (local) await this.#forgetJobsInto(name)
     this.#planner.apply(planned)
     await this.#store.save(this.#planner.catalog)
-    if (object.kind === 'table' && object.config.connector === 'marbledb')
-      await this.database.dropTable(name, { ifExists: true })
+    if (local) await this.database.dropTable(name, { ifExists: true })
     this.#sources.delete(name)
     return `${name} dropped`
+  }
+
+  /** Jobs that wrote into a table that goes start anew: resumed at their offsets, its successor would stay empty. */
+  async #forgetJobsInto(name: string): Promise<void> {
+    const jobs = this.database.table<{ plan: string; status: string }>('jobs')
+    const rows = await jobs.scan().toArray()
+    const stale = rows.filter(row =>
+      (JSON.parse(row.plan) as JobPlan).nodes.some(node => node.type === 'sink' && node.table === name),
+    )
+    if (stale.length > 0) await jobs.insert(stale.map(row => ({ ...row, status: kDroppingStatus })))
   }
 
   async #startJob(planned: { plan: JobPlan; targets: readonly string[]; settings: JobSettings }): Promise<Job> {

@@ -1,7 +1,7 @@
 // A streaming job as its user sees it.
 import type { JobHandle } from '../../binding.js'
 import { binding } from '../binding.js'
-import { makeError } from '../errors.js'
+import { invalidArgument, makeError } from '../errors.js'
 import { checkChoice, checkOptions } from '../options.js'
 
 export type JobStatus = 'starting' | 'running' | 'paused' | 'restarting' | 'finished' | 'failed' | 'cancelled'
@@ -96,6 +96,8 @@ export class Job {
 
   async pause(): Promise<void> {
     await binding().jobPause(this.#handle)
+    // The epoch under way is committed first.
+    while (this.status === 'running' || this.status === 'starting') await new Promise(resolve => setTimeout(resolve, 5))
   }
 
   async resume(): Promise<void> {
@@ -121,6 +123,7 @@ export class Job {
 
   on(event: JobEventName, listener: (info: object) => void): this {
     checkChoice('on', 'event', event, eventNames)
+    if (typeof listener !== 'function') throw invalidArgument(`on: the listener of '${event}' must be a function`)
     const listeners = this.#listeners.get(event) ?? new Set()
     listeners.add(listener)
     this.#listeners.set(event, listeners)

@@ -18,6 +18,9 @@ constexpr milliseconds kIdleWait{50};
 /// A partition that was silent this long has its leader asked whether it is still there; a shorter
 /// time than any sensible idle time-out, because only a partition in reach may count as idle.
 constexpr milliseconds kSilence{3000};
+/// A wait for room after which what is known of the ends of the partitions is too old to call one
+/// idle.
+constexpr milliseconds kStaleAfterWait{100};
 constexpr milliseconds kProbeEvery{500};
 constexpr milliseconds kProbeTimeout{300};
 
@@ -194,7 +197,10 @@ Status KafkaSource::OnMessage(const rd_kafka_message_t& message) {
   if (message.err == RD_KAFKA_RESP_ERR__PARTITION_EOF) {
     // Control records and aborted transactions take offsets but never come as records: the end
     // says how far the partition was really read.
+    // Records behind the bound are not ours: the position stays there.
+    if (fetch->done) return Status::OK();
     fetch->position = std::max(fetch->position, message.offset);
+    if (fetch->bound >= 0) fetch->position = std::min(fetch->position, fetch->bound);
     RefreshHigh(fetch);
     return fetch->bound >= 0 && fetch->position >= fetch->bound ? Finish(fetch) : Status::OK();
   }
@@ -284,9 +290,11 @@ Status KafkaSource::Cut(Fetch* fetch) {
   bad_records_.fetch_add(static_cast<uint64_t>(fetch->bad), std::memory_order_relaxed);
   fetch->bad = 0;
   fetch->cut_at = fetch->position;
+  const auto before_push = steady_clock::now();
   queue_.Push(std::move(item));  // false: closed, and stop_ ends the loop
   // Waiting for room is not the leader's silence.
   fetch->alive = now_ = steady_clock::now();
+  if (now_ - before_push > kStaleAfterWait) SuspectAll();
   return Status::OK();
 }
 
@@ -303,13 +311,18 @@ void KafkaSource::RefreshHigh(Fetch* fetch) {
   shared.suspect = false;
 }
 
+void KafkaSource::SuspectAll() {
+  std::lock_guard lock(state_mutex_);
+  for (auto& [partition, shared] : shared_) shared.suspect = true;
+  next_probe_ = now_;
+}
+
 void KafkaSource::CheckSuspects() {
   const uint64_t errors = consumer_->connection_errors();
   if (errors != seen_errors_) {
     // An error names a broker, not its partitions: all are suspect until their leaders answer.
     seen_errors_ = errors;
-    std::lock_guard lock(state_mutex_);
-    for (auto& [partition, shared] : shared_) shared.suspect = true;
+    SuspectAll();
   }
   if (now_ < next_probe_) return;
   next_probe_ = now_ + kProbeEvery;

@@ -107,6 +107,8 @@ class KafkaSource : public stream::Source {
   Status Cut(Fetch* fetch);
   Status CutAll();
   void CheckSuspects();
+  /// None counts as caught up until its leader has answered again.
+  void SuspectAll();
   void RefreshHigh(Fetch* fetch);
   Status OutOfRange(int32_t partition, int64_t offset, const PartitionRange& range) const;
   std::string Place(int32_t partition, int64_t offset) const;

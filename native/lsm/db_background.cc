@@ -297,8 +297,15 @@ void DbImpl::SetBackgroundError(const Status& status) {
   done_cv_.notify_all();
 }
 
+namespace {
+Status Stopped() {
+  return MakeError(ErrorCode::kAborted,
+                   "the database's background work was stopped: it is closing");
+}
+}  // namespace
+
 Status DbImpl::Flush() {
-  calls_.fetch_add(1);
+  const CallGuard guard(&calls_);
   const auto run = [this]() -> Status {
     MARBLE_RETURN_NOT_OK(CheckOpen());
     MARBLE_RETURN_NOT_OK(CheckWritable());
@@ -311,13 +318,13 @@ Status DbImpl::Flush() {
     {
       std::unique_lock lock(mutex_);
       const uint64_t target = sealed_.empty() ? flushed_generation_ : sealed_.back()->id;
-      done_cv_.wait(lock, [&] { return flushed_generation_ >= target || failed_.load(); });
+      done_cv_.wait(lock,
+                    [&] { return flushed_generation_ >= target || failed_.load() || stopping_; });
+      if (flushed_generation_ < target && stopping_) return Stopped();
     }
     return CheckWritable();
   };
-  const Status status = run();
-  calls_.fetch_sub(1);
-  return status;
+  return run();
 }
 
 Status DbImpl::Compact(const std::string& name) {
@@ -330,7 +337,7 @@ Status DbImpl::Compact(const std::string& name) {
     MARBLE_ASSIGN_OR_RETURN(auto table, GetTable(name));
     targets.push_back(std::move(table));
   }
-  calls_.fetch_add(1);
+  const CallGuard guard(&calls_);
   const auto run = [&]() -> Status {
     MARBLE_RETURN_NOT_OK(Flush());
     std::unique_lock lock(mutex_);
@@ -338,20 +345,18 @@ Status DbImpl::Compact(const std::string& name) {
     compactions_requested_ += targets.size();
     const uint64_t ticket = compactions_requested_;
     work_cv_.notify_one();
-    done_cv_.wait(lock, [&] { return compactions_finished_ >= ticket; });
+    done_cv_.wait(lock, [&] { return compactions_finished_ >= ticket || stopping_; });
+    if (compactions_finished_ < ticket) return Stopped();
     lock.unlock();
     return CheckWritable();
   };
-  const Status status = run();
-  calls_.fetch_sub(1);
-  return status;
+  return run();
 }
 
 Status DbImpl::SyncLog() {
-  calls_.fetch_add(1);
+  const CallGuard guard(&calls_);
   Status status = CheckOpen();
   if (status.ok()) status = log_->Sync(log_->published());
-  calls_.fetch_sub(1);
   return status;
 }
 

@@ -33,6 +33,7 @@ Status DbImpl::CheckTable(const TableHandle& table) const {
 // --- Catalog --------------------------------------------------------------------------------
 
 Result<TableHandle> DbImpl::CreateTable(TableDescriptor descriptor, bool if_not_exists) {
+  const CallGuard guard(&calls_);
   MARBLE_RETURN_NOT_OK(CheckOpen());
   MARBLE_RETURN_NOT_OK(CheckWritable());
   // Validate before taking an id.
@@ -80,6 +81,7 @@ Result<TableHandle> DbImpl::GetTable(const std::string& name) const {
 }
 
 Status DbImpl::DropTable(const std::string& name, bool if_exists) {
+  const CallGuard guard(&calls_);
   MARBLE_RETURN_NOT_OK(CheckOpen());
   MARBLE_RETURN_NOT_OK(CheckWritable());
   std::lock_guard manifest_lock(manifest_mutex_);
@@ -134,6 +136,8 @@ Result<std::optional<PinnedValue>> DbImpl::Get(const TableHandle& state, std::st
   // written meanwhile.
   SuperVersionRef version = state->super_version();
   const SequenceNumber sequence = ReadSequence(options);
+  // Close and drop set their flags before they install an empty version: it is never read.
+  MARBLE_RETURN_NOT_OK(CheckTable(state));
   MARBLE_ASSIGN_OR_RETURN(FoundRow row, FindRow(*version, key, sequence, counters_.get()));
   if (!row.found()) return std::optional<PinnedValue>();
   PinnedValue value;
@@ -165,6 +169,7 @@ Result<std::optional<RowRef>> DbImpl::GetRow(const TableHandle& table, std::stri
   DbCounters::Add(counters_->gets);
   const SuperVersionRef version = table->super_version();
   const SequenceNumber sequence = ReadSequence(options);
+  MARBLE_RETURN_NOT_OK(CheckTable(table));  // as in Get
   MARBLE_ASSIGN_OR_RETURN(FoundRow row, FindRow(*version, key, sequence, counters_.get()));
   if (!row.found()) return std::optional<RowRef>();
   if (row.version == nullptr) return std::optional<RowRef>({std::move(row.batch), row.row});
@@ -182,6 +187,7 @@ Result<std::unique_ptr<Iterator>> DbImpl::NewIterator(const TableHandle& table,
   MARBLE_RETURN_NOT_OK(CheckTable(table));
   SuperVersionRef version = table->super_version();
   const SequenceNumber sequence = ReadSequence(options.read);
+  MARBLE_RETURN_NOT_OK(CheckTable(table));  // as in Get
   return NewScanIterator(table, std::move(version), sequence, options, counters_);
 }
 

@@ -45,6 +45,18 @@ struct Generation {
   std::vector<std::shared_ptr<Memtable>> memtables;
 };
 
+/// A call that Close waits for.
+class CallGuard {
+ public:
+  explicit CallGuard(std::atomic<int>* calls) : calls_(calls) { calls_->fetch_add(1); }
+  ~CallGuard() { calls_->fetch_sub(1); }
+  CallGuard(const CallGuard&) = delete;
+  CallGuard& operator=(const CallGuard&) = delete;
+
+ private:
+  std::atomic<int>* const calls_;
+};
+
 class DbImpl : public DB {
  public:
   static Result<std::shared_ptr<DB>> Open(const std::string& path, const DbOptions& options);
@@ -142,7 +154,7 @@ class DbImpl : public DB {
   LogWriter::Publish apply_;  // Apply, made once
   std::atomic<SequenceNumber> visible_sequence_{0};
   std::atomic<bool> closed_{false};
-  std::atomic<int> calls_{0};  // writes under way; Close waits for them
+  std::atomic<int> calls_{0};  // calls under way that Close waits for
 
   // The manifest, guarded by manifest_mutex_.
   std::mutex manifest_mutex_;

@@ -243,6 +243,7 @@ void DbImpl::StopBackground() {
     std::lock_guard lock(mutex_);
     stopping_ = true;
     work_cv_.notify_all();
+    done_cv_.notify_all();
   }
   if (background_.joinable()) background_.join();
 }

@@ -14,18 +14,6 @@ namespace {
 constexpr size_t kBytesPerSleep = 64 * 1024;
 constexpr auto kSleep = std::chrono::milliseconds(1);
 
-/// Counts a write under way; Close waits until there is none.
-class CallGuard {
- public:
-  explicit CallGuard(std::atomic<int>* calls) : calls_(calls) { calls_->fetch_add(1); }
-  ~CallGuard() { calls_->fetch_sub(1); }
-  CallGuard(const CallGuard&) = delete;
-  CallGuard& operator=(const CallGuard&) = delete;
-
- private:
-  std::atomic<int>* const calls_;
-};
-
 }  // namespace
 
 Status DbImpl::CheckWritable() const {

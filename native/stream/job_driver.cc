@@ -24,6 +24,8 @@ constexpr int64_t kRateWindowMs = 5'000;
 /// Rows after which an epoch ends early: its write batch must fit limits::kMaxWriteBatchBytes.
 constexpr uint64_t kMaxEpochRows = 1'000'000;
 constexpr int64_t kStalledMs = 10'000;
+/// A pause, or a store that made the job wait, after which no partition may be called idle at once.
+constexpr int64_t kAwayMs = 1'000;
 
 void AppendJsonString(std::string_view text, std::string* out) {
   out->push_back('"');
@@ -200,7 +202,9 @@ void JobDriver::Run() {
   Status status = RunInput();
   const Request asked = request();
   JobStatus end = JobStatus::kFinished;
-  if (asked == Request::kCancel) {
+  if (completed_) {
+    // The end is in the store: a request that came during its commit came too late.
+  } else if (asked == Request::kCancel) {
     end = JobStatus::kCancelled;
     status = Status::OK();
   } else if (asked == Request::kStop && (status.ok() || CodeOf(status) == ErrorCode::kAborted)) {
@@ -210,7 +214,7 @@ void JobDriver::Run() {
     end = JobStatus::kFailed;
   }
   for (auto& run : sources_) run.source->Close();
-  RecordEnd(end, status);
+  if (!completed_) RecordEnd(end, status);
   if (results_) {
     results_->Finish(end == JobStatus::kCancelled
                          ? MakeError(ErrorCode::kAborted, "The query was cancelled")
@@ -258,6 +262,7 @@ Status JobDriver::RunInput() {
     Publish(false);
   }
   if (request() == Request::kDrain) {
+    draining_ = true;
     for (auto& run : sources_) {
       if (!run.finished) MARBLE_RETURN_NOT_OK(FinishSource(&run));
     }
@@ -272,6 +277,12 @@ Status JobDriver::RunInput() {
 
 Status JobDriver::OpenSources() {
   for (auto& run : sources_) {
+    // Its end was committed: rows that came since would all be late.
+    if (run.entry->watermark != nullptr &&
+        run.entry->watermark->watermark() == state::kMaxWatermark) {
+      run.finished = true;
+    }
+    if (run.finished) continue;
     Status status = run.source->Open(run.offsets);
     if (!status.ok()) {
       return MakeError(CodeOf(status),
@@ -332,9 +343,13 @@ Result<bool> JobDriver::PollSource(SourceRun* run, milliseconds timeout) {
 
 Status JobDriver::UpdatePartitions() {
   const int64_t now = NowMs();
-  if (now - last_partitions_ms_ < kPartitionsIntervalMs) return Status::OK();
+  const int64_t since = now - last_partitions_ms_;
+  if (since < kPartitionsIntervalMs) return Status::OK();
+  const bool was_away = last_partitions_ms_ > 0 && since > kAwayMs;
   last_partitions_ms_ = now;
   for (auto& run : sources_) {
+    if (run.finished) continue;
+    if (was_away && run.entry->watermark != nullptr) run.entry->watermark->RestartIdleClock();
     run.statuses = run.source->Partitions();
     auto* watermark = run.entry->watermark;
     if (watermark == nullptr || run.finished) continue;
@@ -356,8 +371,7 @@ JobRow JobDriver::MakeRow(JobStatus status, uint64_t epoch, const Status& error)
   JobRow row;
   row.name = plan_.job_name;
   row.plan = plan_.text;
-  const bool drained = status == JobStatus::kFinished && request() == Request::kDrain;
-  row.status = drained ? kDrainedStatus : JobStatusName(status);
+  row.status = status == JobStatus::kFinished && draining_ ? kDrainedStatus : JobStatusName(status);
   row.epoch = epoch;
   row.updated_ms = options_.clock->NowMs();
   if (!error.ok()) row.error = std::string(ErrorCodeName(CodeOf(error))) + ": " + MessageOf(error);
@@ -408,6 +422,7 @@ Status JobDriver::Commit(JobStatus status, bool last) {
     rows_committed_ += static_cast<uint64_t>(rows);
   }
   const int64_t micros = options_.clock->MonotonicMicros() - start;
+  completed_ = last;
   epoch_ = epoch;
   ++commits_;
   commit_micros_ += micros;

@@ -117,6 +117,8 @@ class JobDriver : public Job {
   const std::shared_ptr<JobStore> store_;
   DriverOptions options_;
   std::shared_ptr<ResultQueue> results_;
+  bool draining_ = false;   // driver thread: the input was ended by Drain
+  bool completed_ = false;  // driver thread: the last epoch, that of the end, is in the store
   std::thread thread_;
   std::mutex join_mutex_;
   std::atomic<std::thread::id> driver_id_{};

@@ -95,7 +95,7 @@ class JobManagerImpl : public JobManager {
                              "; SET 'execution.restart' = 'fresh' drops its state and rows");
       }
     }
-    if (options.fresh) {
+    if (options.fresh || (previous && previous->status == kDroppingStatus)) {
       std::vector<std::string> targets = Targets(plan);
       if (before) {
         for (auto& name : Targets(*before)) targets.push_back(std::move(name));

@@ -210,6 +210,17 @@ Status JobStore::DropJob(const std::string& job, const std::vector<std::string>&
   }
   // Rows without a key cannot be deleted: their table is made anew, before the job's own rows
   // go, so that a crash in between leaves a job that is dropped again.
+  if (!recreate.empty()) {
+    MARBLE_ASSIGN_OR_RETURN(auto row, ReadJob(job));
+    if (row) {
+      // A crash from here on must not resume the job behind an empty table.
+      row->status = kDroppingStatus;
+      EpochWrites mark;
+      MARBLE_RETURN_NOT_OK(PutJob(*row, &mark));
+      MARBLE_ASSIGN_OR_RETURN(auto marked, mark.Build());
+      MARBLE_RETURN_NOT_OK(db_->Write(std::move(marked), {}).status());
+    }
+  }
   for (auto& descriptor : recreate) {
     MARBLE_RETURN_NOT_OK(db_->DropTable(descriptor.name, true));
     MARBLE_RETURN_NOT_OK(db_->CreateTable(descriptor, true).status());

@@ -29,6 +29,8 @@ inline constexpr char kOffsetsTable[] = "connector_offsets";
 
 /// The status kept of a job that was drained: it is finished whatever its input.
 inline constexpr std::string_view kDrainedStatus = "drained";
+/// The status while a job and its rows are being dropped: whoever finds it drops them again.
+inline constexpr std::string_view kDroppingStatus = "dropping";
 
 struct JobRow {
   std::string name;

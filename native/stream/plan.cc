@@ -40,8 +40,21 @@ std::vector<std::pair<std::string, std::string>> Fingerprint(const Plan& plan,
                                                              const PlanNode& node) {
   std::vector<std::pair<std::string, std::string>> parts;
   if (node.type == NodeType::kSource) {
-    // Where it reads may change (another broker, another path); what it is may not.
+    // Where it is reached may change (another broker, another folder); what it is may not: offsets
+    // of one topic mean nothing in another.
     parts.emplace_back("connector", node.source.connector);
+    const auto topic = node.source.options.find("topic");
+    if (topic != node.source.options.end()) parts.emplace_back("topic", topic->second);
+    return parts;
+  }
+  if (node.type == NodeType::kCalc) {
+    const auto& input = *plan.nodes[static_cast<size_t>(node.input)].schema;
+    if (node.filter != nullptr) parts.emplace_back("filter", node.filter->ToString(&input));
+    std::string projections;
+    for (const auto& projection : node.projections) {
+      projections += (projections.empty() ? "" : ", ") + projection->ToString(&input);
+    }
+    parts.emplace_back("projections", projections);
     return parts;
   }
   if (node.type != NodeType::kWindowAggregate && node.type != NodeType::kGroupAggregate) {

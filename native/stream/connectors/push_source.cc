@@ -107,7 +107,8 @@ class PushSourceImpl : public PushSource {
     std::lock_guard lock(mutex_);
     PartitionStatus status;
     status.lag = queued_rows_;
-    status.finished = ended_ && queue_.empty();
+    // An iterable that threw has not ended: nothing may be closed because of it.
+    status.finished = ended_ && queue_.empty() && error_.ok();
     status.caught_up = queue_.empty();
     return {status};
   }

@@ -27,6 +27,10 @@ void WatermarkOperator::RestorePartition(int32_t partition, int64_t watermark) {
   state.active_at_ms = NowMs();
 }
 
+void WatermarkOperator::RestartIdleClock() {
+  for (auto& [number, partition] : partitions_) partition.active_at_ms = NowMs();
+}
+
 Status WatermarkOperator::AnnounceWatermark() {
   if (watermark_ == kMinWatermark) return Status::OK();
   return EmitWatermark(watermark_);

@@ -44,6 +44,8 @@ class WatermarkOperator : public Operator {
   Status AdvanceWatermark(int64_t watermark) override;
 
   int64_t watermark() const { return watermark_; }
+  /// The job did not read for a while: that silence is not the partitions'.
+  void RestartIdleClock();
   const std::map<int32_t, Partition>& partitions() const { return partitions_; }
 
  protected:
