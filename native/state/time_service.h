@@ -2,6 +2,7 @@
 // Ordered; a time is due when the watermark has reached it. One thread, the operator's.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <limits>
 #include <set>

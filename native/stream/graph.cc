@@ -21,6 +21,8 @@ class SourceOutput : public Operator {
 Result<std::unique_ptr<Operator>> MakeOperator(const Plan& plan, const PlanNode& node,
                                                const GraphOptions& options) {
   const PlanNode* input = node.input < 0 ? nullptr : &plan.nodes[static_cast<size_t>(node.input)];
+  // The plan reader has checked it: only sources have no input.
+  MARBLE_CHECK(input != nullptr || node.type == NodeType::kSource);
   switch (node.type) {
     case NodeType::kSource:
       return std::make_unique<SourceOutput>();

@@ -1,5 +1,5 @@
-// clang-tidy.mjs BUILD_DIR FULL: run clang-tidy over the engine's sources, one process a core. A file whose
-// text, headers of ours and checks have not changed since it was last found clean is not
+// clang-tidy.mjs BUILD_DIR FULL: run clang-tidy over the engine's sources, one process a core. A file that is,
+// with the headers of ours that it includes, as it was when it was last found clean is not
 // checked again (results live in the user cache). Without FULL only the checks that find crashes
 // run: all of .clang-tidy take 20 s a file, most of it on Arrow's headers.
 import { execFile, execFileSync } from 'node:child_process'
@@ -27,9 +27,24 @@ const quick = [
 ].join()
 const checks = full === 'yes' ? [] : [`--checks=${quick}`]
 const common = createHash('sha256').update(quick).update(read('.clang-tidy'))
-for (const header of list('native/*.h')) common.update(header).update(read(header))
 const base = common.digest('hex')
-const key = path => createHash('sha256').update(base).update(path).update(read(path)).digest('hex')
+const includes = new Map()
+/** A file and all headers of ours that it sees. */
+function closure(path, seen = new Set()) {
+  if (seen.has(path)) return seen
+  seen.add(path)
+  if (!includes.has(path)) {
+    const names = [...String(read(path)).matchAll(/^#include "(.+)"/gm)].map(([, name]) => `native/${name}`)
+    includes.set(path, names)
+  }
+  for (const header of includes.get(path)) closure(header, seen)
+  return seen
+}
+const key = path => {
+  const hash = createHash('sha256').update(base)
+  for (const name of [...closure(path)].sort()) hash.update(name).update(read(name))
+  return hash.digest('hex')
+}
 
 // The addon's folder is not in a database made without Node.
 const files = list('native/*.cc').filter(path => existsSync(path) && !path.startsWith('native/napi/'))
