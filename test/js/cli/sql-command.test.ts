@@ -103,7 +103,9 @@ describe('marbledb sql', () => {
     assert.equal(run('--nonsense').status, 2)
     assert.equal(run('--var', 'x').status, 2)
     assert.equal(run('--format', 'xml').status, 2)
-    assert.equal(run('-f', join(directory.path, 'missing.sql')).status, 1)
+    const missing = run('-f', join(directory.path, 'missing.sql'))
+    assert.equal(missing.status, 2)
+    assert.match(missing.stderr, /cannot read .*missing\.sql/)
   })
 
   it('stops a continuous query cleanly on SIGINT with 130', async () => {
