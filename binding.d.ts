@@ -31,6 +31,13 @@ export interface NativeTableOptions {
   bloomBitsPerKey?: number
   pointIndex?: boolean
   zoneMaps?: boolean
+  ttlMs?: number
+  logged?: boolean
+}
+export interface NativeStateOptions {
+  ttlMs?: number
+  mergeOperator?: string
+  logged?: boolean
 }
 /** `key`: bytes of a state's key, values of a table's. */
 export interface Bound {
@@ -86,7 +93,7 @@ export function databaseCompact(database: DatabaseHandle, table: string): Promis
 export function databaseSync(database: DatabaseHandle): Promise<void>
 export function databaseDropTable(database: DatabaseHandle, name: string, ifExists: boolean): Promise<void>
 export function databaseCreateTable(database: DatabaseHandle, name: string, schema: string, primaryKey: number[], ifNotExists: boolean, isState: boolean, isSystem: boolean, options: NativeTableOptions): Promise<void>
-export function databaseOpenState(database: DatabaseHandle, name: string, encoding: string): { handle: StateHandle, encoding: string }
+export function databaseOpenState(database: DatabaseHandle, name: string, encoding: string, options: NativeStateOptions): { handle: StateHandle, encoding: string, mergeOperator: string }
 export function databaseOpenTable(database: DatabaseHandle, name: string): { handle: TableHandle, schema: string, primaryKey: number[], isState: boolean }
 export function databaseListTables(database: DatabaseHandle): { name: string, isState: boolean, isSystem: boolean }[]
 export function databaseWritable(database: DatabaseHandle): boolean
@@ -101,6 +108,8 @@ export function stateExists(state: StateHandle, key: string | Uint8Array): boole
 export function stateGetAsync(state: StateHandle, key: string | Uint8Array, snapshot?: SnapshotHandle): Promise<ArrayBuffer | undefined>
 export function stateMultiGet(state: StateHandle, keys: (string | Uint8Array)[], snapshot?: SnapshotHandle): { bytes: ArrayBuffer, ends: Float64Array }
 export function statePut(state: StateHandle, key: string | Uint8Array, value: string | Uint8Array): void
+export function stateMerge(state: StateHandle, key: string | Uint8Array, operand: string | Uint8Array): void
+export function statePutIfAbsent(state: StateHandle, key: string | Uint8Array, value: string | Uint8Array): boolean
 export function statePutMany(state: StateHandle, entries: (string | Uint8Array)[]): void
 export function stateDelete(state: StateHandle, key: string | Uint8Array): void
 export function stateDeleteRange(state: StateHandle, from: string | Uint8Array, to: string | Uint8Array): void
@@ -113,6 +122,7 @@ export function snapshotClose(snapshot: SnapshotHandle): void
 // write_batch_binding.cc
 export function batchNew(database: DatabaseHandle): WriteBatchHandle
 export function batchPut(batch: WriteBatchHandle, state: StateHandle, key: string | Uint8Array, value: string | Uint8Array): void
+export function batchMerge(batch: WriteBatchHandle, state: StateHandle, key: string | Uint8Array, operand: string | Uint8Array): void
 export function batchDelete(batch: WriteBatchHandle, state: StateHandle, key: string | Uint8Array): void
 export function batchDeleteRange(batch: WriteBatchHandle, state: StateHandle, from: string | Uint8Array, to: string | Uint8Array): void
 export function batchInsert(batch: WriteBatchHandle, table: TableHandle, rows: ImportedBatch): void

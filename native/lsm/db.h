@@ -17,6 +17,7 @@
 #include "base/key_codec.h"
 #include "base/status.h"
 #include "base/types.h"
+#include "lsm/compaction/compaction_filter.h"
 #include "lsm/options.h"
 #include "lsm/write/write_batch.h"
 
@@ -28,6 +29,8 @@ class Snapshot {
  public:
   virtual ~Snapshot() = default;
   virtual SequenceNumber sequence() const = 0;
+  /// When it was taken, ms since the epoch: what had not expired then has not for its readers.
+  virtual int64_t time_ms() const = 0;
 };
 using SnapshotRef = std::shared_ptr<const Snapshot>;
 
@@ -124,6 +127,10 @@ class DB {
   /// Create a table. kTableExists when the name is taken; with `if_not_exists`, the existing
   /// table when it is identical, else kIncompatible naming the difference.
   virtual Result<TableHandle> CreateTable(TableDescriptor descriptor, bool if_not_exists) = 0;
+  /// Let compactions of a table ask `filter` from now on (null: no more). Not remembered over a
+  /// reopening. kInvalidArgument without a primary key.
+  virtual Status SetCompactionFilter(const TableHandle& table,
+                                     std::shared_ptr<const CompactionFilter> filter) = 0;
   virtual Result<TableHandle> GetTable(const std::string& name) const = 0;  // kTableNotFound
   virtual Status DropTable(const std::string& name, bool if_exists) = 0;
   virtual std::vector<TableDescriptor> ListTables() const = 0;
@@ -131,9 +138,20 @@ class DB {
   /// Write a batch atomically. kBusy (retriable) when flushes do not keep up for max_block_ms.
   virtual Result<SequenceNumber> Write(WriteBatch&& batch, const WriteOptions& options) = 0;
 
+  /// Put a value unless the key has one; whether it was put. Atomic against all other writes.
+  virtual Result<bool> PutIfAbsent(const TableHandle& state, std::string_view key,
+                                   std::string_view value, const WriteOptions& options) = 0;
+
   /// The bytes of a state family's key.
   virtual Result<std::optional<PinnedValue>> Get(const TableHandle& state, std::string_view key,
                                                  const ReadOptions& options) = 0;
+  /// The bytes of `count` keys of a state family, all at one moment, into `values`. Faster than
+  /// as many Gets: cache misses of neighbouring keys overlap.
+  virtual Status MultiGet(const TableHandle& state, const std::string_view* keys, size_t count,
+                          const ReadOptions& options, std::optional<PinnedValue>* values) = 0;
+  /// Whether a table has a row with this encoded key.
+  virtual Result<bool> Exists(const TableHandle& table, std::string_view key,
+                              const ReadOptions& options) = 0;
   /// The row of a table with this encoded key.
   virtual Result<std::optional<RowRef>> GetRow(const TableHandle& table, std::string_view key,
                                                const ReadOptions& options) = 0;

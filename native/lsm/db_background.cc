@@ -68,6 +68,16 @@ void DbImpl::BackgroundLoop() {
   }
 }
 
+FoldRules DbImpl::RulesFor(const TableState& table) const {
+  FoldRules rules;
+  rules.snapshots = snapshots_->Collect();
+  if (table.info().expires()) {
+    rules.expired_ms = snapshots_->OldestTime(options_.clock->NowMs());
+  }
+  rules.filter = table.compaction_filter();
+  return rules;
+}
+
 RunWriterOptions DbImpl::NewRunOptions() {
   RunWriterOptions options;
   options.dir = dir_;
@@ -175,13 +185,13 @@ Status DbImpl::FlushOldest() {
   }
   MARBLE_RETURN_NOT_OK(log_->background_error());
   MARBLE_RETURN_NOT_OK(VerifySegments(*generation));
-  // After the generation was sealed: whoever takes a snapshot from now on sees all of it.
-  const std::vector<SequenceNumber> snapshots = snapshots_->Collect();
   bool any = false;
   for (Flushed& item : work) {
     const SuperVersionRef version = item.table->super_version();
-    MARBLE_ASSIGN_OR_RETURN(item.metas, FlushMemtable(item.table->info_ref(), item.memtable.get(),
-                                                      *version->files, snapshots, NewRunOptions()));
+    // After the generation was sealed: whoever takes a snapshot from now on sees all of it.
+    MARBLE_ASSIGN_OR_RETURN(
+        item.metas, FlushMemtable(item.table->info_ref(), item.memtable.get(), *version->files,
+                                  RulesFor(*item.table), NewRunOptions()));
     any = any || !item.metas.empty();
   }
   if (any) MARBLE_RETURN_NOT_OK(io::SyncDir(dir_));
@@ -240,10 +250,10 @@ TableHandle DbImpl::PickCompaction() {
 Status DbImpl::CompactTable(const TableHandle& table) {
   const auto start = std::chrono::steady_clock::now();
   const std::shared_ptr<const TableVersion> files = table->super_version()->files;
-  if (table->dropped() || !table->info().keyed() || !NeedsCompaction(*files)) {
+  if (table->dropped() || !table->info().keyed() || !NeedsCompaction(*files, RulesFor(*table))) {
     return Status::OK();
   }
-  const std::vector<SequenceNumber> snapshots = snapshots_->Collect();
+  const FoldRules rules = RulesFor(*table);
   RunWriterOptions options = NewRunOptions();
   options.between_chunks = [this]() -> Status {
     while (true) {
@@ -256,7 +266,7 @@ Status DbImpl::CompactTable(const TableHandle& table) {
     }
   };
   MARBLE_ASSIGN_OR_RETURN(const std::vector<FileMeta> metas,
-                          CompactFiles(table->info_ref(), *files, snapshots, options));
+                          CompactFiles(table->info_ref(), *files, rules, options));
   if (!metas.empty()) MARBLE_RETURN_NOT_OK(io::SyncDir(dir_));
   MARBLE_ASSIGN_OR_RETURN(std::vector<SstFileRef> opened, OpenFiles(table->info(), metas));
   std::vector<SstFileRef> removed = files->level0;

@@ -2,6 +2,7 @@
 
 #include <arrow/api.h>
 
+#include "base/hash.h"
 #include "lsm/read/point_reader.h"
 #include "lsm/read/scan_iterator.h"
 
@@ -28,6 +29,12 @@ Status DbImpl::CheckTable(const TableHandle& table) const {
                      "table '" + table->info().name() + "' has been dropped");
   }
   return Status::OK();
+}
+
+Status DbImpl::CheckKeyed(const TableHandle& table) {
+  if (table->info().keyed()) return Status::OK();
+  return MakeError(ErrorCode::kInvalidArgument,
+                   "table '" + table->info().name() + "' has no primary key: scan it");
 }
 
 // --- Catalog --------------------------------------------------------------------------------
@@ -63,11 +70,19 @@ Result<TableHandle> DbImpl::CreateTable(TableDescriptor descriptor, bool if_not_
     SetBackgroundError(logged);
     return logged;
   }
-  auto table = std::make_shared<TableState>(std::move(info), this);
+  auto table = std::make_shared<TableState>(std::move(info), this, options_.clock);
   std::lock_guard lock(mutex_);
   tables_[table->id()] = table;
   tables_by_name_[table->info().name()] = table;
   return table;
+}
+
+Status DbImpl::SetCompactionFilter(const TableHandle& table,
+                                   std::shared_ptr<const CompactionFilter> filter) {
+  MARBLE_RETURN_NOT_OK(CheckTable(table));
+  MARBLE_RETURN_NOT_OK(CheckKeyed(table));
+  table->SetCompactionFilter(std::move(filter));
+  return Status::OK();
 }
 
 Result<TableHandle> DbImpl::GetTable(const std::string& name) const {
@@ -124,60 +139,102 @@ std::vector<TableDescriptor> DbImpl::ListTables() const {
 
 // --- Reads ------------------------------------------------------------------------------------
 
+namespace {
+
+Status CheckStateFamily(const TableHandle& state) {
+  if (state->info().descriptor.is_state_family) return Status::OK();
+  return MakeError(ErrorCode::kInvalidArgument,
+                   "table '" + state->info().name() + "' is not a state family: use GetRow");
+}
+
+/// The value of a row that was found; `version` keeps memtables and mapped files alive.
+PinnedValue ValueOf(const FoundRow& row, const SuperVersionRef& version) {
+  if (row.merged != nullptr) return {*row.merged, row.merged};
+  if (row.version == nullptr) return {ValueAt(*row.batch, row.row), version};
+  if (row.version->kind() == VersionKind::kBytes) return {row.version->bytes(), version};
+  return {ValueAt(*row.version->batch().batch, row.version->row()), version};
+}
+
+}  // namespace
+
 Result<std::optional<PinnedValue>> DbImpl::Get(const TableHandle& state, std::string_view key,
                                                const ReadOptions& options) {
   MARBLE_RETURN_NOT_OK(CheckTable(state));
-  if (!state->info().descriptor.is_state_family) {
-    return MakeError(ErrorCode::kInvalidArgument,
-                     "table '" + state->info().name() + "' is not a state family: use GetRow");
-  }
+  MARBLE_RETURN_NOT_OK(CheckStateFamily(state));
   DbCounters::Add(counters_->gets);
   // First the version, then the sequence: all that the sequence sees is in the version or was
   // written meanwhile.
   SuperVersionRef version = state->super_version();
-  const SequenceNumber sequence = ReadSequence(options);
+  const ReadView view = ViewOf(state->info(), options);
   // Close and drop set their flags before they install an empty version: it is never read.
   MARBLE_RETURN_NOT_OK(CheckTable(state));
-  MARBLE_ASSIGN_OR_RETURN(FoundRow row, FindRow(*version, key, sequence, counters_.get()));
+  MARBLE_ASSIGN_OR_RETURN(const FoundRow row, FindRow(state->info(), *version, key, HashKey(key),
+                                                      view, counters_.get()));
   if (!row.found()) return std::optional<PinnedValue>();
-  PinnedValue value;
-  if (row.version != nullptr && row.version->kind() == VersionKind::kBytes) {
-    value.bytes = row.version->bytes();
-  } else {
-    const bool in_memtable = row.version != nullptr;
-    const auto& batch = in_memtable ? row.version->batch().batch : row.batch;
-    // The array's data directly: boxing a column takes a lock.
-    const arrow::ArrayData& values = *batch->column_data(1);
-    const int32_t* offsets =
-        values.GetValues<int32_t>(1) + (in_memtable ? row.version->row() : row.row);
-    const auto size = static_cast<size_t>(offsets[1] - offsets[0]);
-    if (size > 0) {
-      value.bytes = {reinterpret_cast<const char*>(values.buffers[2]->data()) + offsets[0], size};
+  return std::optional<PinnedValue>(ValueOf(row, version));
+}
+
+Status DbImpl::MultiGet(const TableHandle& state, const std::string_view* keys, size_t count,
+                        const ReadOptions& options, std::optional<PinnedValue>* values) {
+  MARBLE_RETURN_NOT_OK(CheckTable(state));
+  MARBLE_RETURN_NOT_OK(CheckStateFamily(state));
+  DbCounters::Add(counters_->gets, count);
+  const SuperVersionRef version = state->super_version();
+  const ReadView view = ViewOf(state->info(), options);
+  MARBLE_RETURN_NOT_OK(CheckTable(state));  // as in Get
+  // So many lookups are under way at once: their first cache misses overlap.
+  constexpr size_t kAhead = 16;
+  uint64_t hashes[kAhead];
+  for (size_t begin = 0; begin < count; begin += kAhead) {
+    const size_t end = std::min(count, begin + kAhead);
+    for (size_t i = begin; i < end; ++i) {
+      hashes[i - begin] = HashKey(keys[i]);
+      PrefetchRow(*version, keys[i], hashes[i - begin]);
+    }
+    for (size_t i = begin; i < end; ++i) {
+      MARBLE_ASSIGN_OR_RETURN(
+          const FoundRow row,
+          FindRow(state->info(), *version, keys[i], hashes[i - begin], view, counters_.get()));
+      if (row.found()) {
+        values[i] = ValueOf(row, version);
+      } else {
+        values[i].reset();
+      }
     }
   }
-  value.owner = std::move(version);  // memtables and mapped files
-  return std::optional<PinnedValue>(std::move(value));
+  return Status::OK();
+}
+
+Result<bool> DbImpl::Exists(const TableHandle& table, std::string_view key,
+                            const ReadOptions& options) {
+  MARBLE_RETURN_NOT_OK(CheckTable(table));
+  MARBLE_RETURN_NOT_OK(CheckKeyed(table));
+  DbCounters::Add(counters_->gets);
+  const SuperVersionRef version = table->super_version();
+  const ReadView view = ViewOf(table->info(), options);
+  MARBLE_RETURN_NOT_OK(CheckTable(table));  // as in Get
+  MARBLE_ASSIGN_OR_RETURN(const FoundRow row, FindRow(table->info(), *version, key, HashKey(key),
+                                                      view, counters_.get()));
+  return row.found();
 }
 
 Result<std::optional<RowRef>> DbImpl::GetRow(const TableHandle& table, std::string_view key,
                                              const ReadOptions& options) {
   MARBLE_RETURN_NOT_OK(CheckTable(table));
-  if (!table->info().keyed()) {
-    return MakeError(ErrorCode::kInvalidArgument,
-                     "table '" + table->info().name() + "' has no primary key: scan it");
-  }
+  MARBLE_RETURN_NOT_OK(CheckKeyed(table));
   DbCounters::Add(counters_->gets);
   const SuperVersionRef version = table->super_version();
-  const SequenceNumber sequence = ReadSequence(options);
+  const ReadView view = ViewOf(table->info(), options);
   MARBLE_RETURN_NOT_OK(CheckTable(table));  // as in Get
-  MARBLE_ASSIGN_OR_RETURN(FoundRow row, FindRow(*version, key, sequence, counters_.get()));
+  MARBLE_ASSIGN_OR_RETURN(
+      FoundRow row, FindRow(table->info(), *version, key, HashKey(key), view, counters_.get()));
   if (!row.found()) return std::optional<RowRef>();
-  if (row.version == nullptr) return std::optional<RowRef>({std::move(row.batch), row.row});
-  if (row.version->kind() == VersionKind::kRow) {
+  if (row.batch != nullptr) return std::optional<RowRef>({std::move(row.batch), row.row});
+  if (row.version != nullptr && row.version->kind() == VersionKind::kRow) {
     return std::optional<RowRef>({row.version->batch().batch, row.version->row()});
   }
   RowCollector collector(table->info_ref());
-  collector.AddBytes(key, row.version->bytes());
+  collector.AddBytes(key, ValueOf(row, version).bytes);
   MARBLE_ASSIGN_OR_RETURN(auto batches, collector.Finish());
   return std::optional<RowRef>({std::move(batches[0]), 0});
 }
@@ -186,13 +243,13 @@ Result<std::unique_ptr<Iterator>> DbImpl::NewIterator(const TableHandle& table,
                                                       const ScanOptions& options) {
   MARBLE_RETURN_NOT_OK(CheckTable(table));
   SuperVersionRef version = table->super_version();
-  const SequenceNumber sequence = ReadSequence(options.read);
+  const ReadView view = ViewOf(table->info(), options.read);
   MARBLE_RETURN_NOT_OK(CheckTable(table));  // as in Get
-  return NewScanIterator(table, std::move(version), sequence, options, counters_);
+  return NewScanIterator(table, std::move(version), view, options, counters_);
 }
 
 SnapshotRef DbImpl::GetSnapshot() {
-  return snapshots_->Take([this] { return last_sequence(); });
+  return snapshots_->Take(options_.clock->NowMs(), [this] { return last_sequence(); });
 }
 
 // --- Metrics ----------------------------------------------------------------------------------

@@ -21,6 +21,7 @@
 #include <vector>
 
 #include "lsm/compaction/run_writer.h"
+#include "lsm/compaction/version_folder.h"
 #include "lsm/db.h"
 #include "lsm/read/counters.h"
 #include "lsm/read/snapshot_list.h"
@@ -43,6 +44,10 @@ struct Generation {
   bool recovered = false;              // the replay has checked the records
   /// By table id; null: nothing written yet, or the table is dropped.
   std::vector<std::shared_ptr<Memtable>> memtables;
+  std::vector<TableHandle> tables;  // of the memtables
+  /// Where rows of unlogged tables lie; allocated from in the log's turn.
+  std::shared_ptr<Arena> unlogged = std::make_shared<Arena>();
+  uint64_t unlogged_bytes = 0;
 };
 
 /// A call that Close waits for.
@@ -73,6 +78,14 @@ class DbImpl : public DB {
   std::vector<TableDescriptor> ListTables() const override;
 
   Result<SequenceNumber> Write(WriteBatch&& batch, const WriteOptions& options) override;
+  Result<bool> PutIfAbsent(const TableHandle& state, std::string_view key, std::string_view value,
+                           const WriteOptions& options) override;
+  Status MultiGet(const TableHandle& state, const std::string_view* keys, size_t count,
+                  const ReadOptions& options, std::optional<PinnedValue>* values) override;
+  Result<bool> Exists(const TableHandle& table, std::string_view key,
+                      const ReadOptions& options) override;
+  Status SetCompactionFilter(const TableHandle& table,
+                             std::shared_ptr<const CompactionFilter> filter) override;
   Result<std::optional<PinnedValue>> Get(const TableHandle& state, std::string_view key,
                                          const ReadOptions& options) override;
   Result<std::optional<RowRef>> GetRow(const TableHandle& table, std::string_view key,
@@ -101,9 +114,23 @@ class DbImpl : public DB {
   Status RemoveOrphans(const ManifestState& state, uint64_t manifest_number);
 
   // --- writes (db_write.cc) -----------------------------------------------------------------
+  /// Unlogged operations of a write batch in the form of a log payload; empty: there are none.
+  struct UnloggedPayload {
+    std::string_view bytes;
+    std::shared_ptr<const void> owner;  // null: copy the bytes
+  };
+  /// Write a batch if `decide`, called in the log's turn, says so (null: always); nullopt: not.
+  Result<std::optional<SequenceNumber>> WriteIf(WriteBatch&& batch, const WriteOptions& options,
+                                                const LogWriter::Decide& decide);
   /// In the log's turn, or during recovery: apply one record to the memtables.
-  Status Apply(const PublishedRecord& record);
-  Status ApplyOp(const struct DecodedOp& op, const PublishedRecord& record);
+  Status Apply(const PublishedRecord& record, const UnloggedPayload& unlogged);
+  Status ApplyPayload(std::string_view payload, const std::shared_ptr<const void>& owner,
+                      SequenceNumber sequence);
+  Status ApplyOp(const struct DecodedOp& op, const std::shared_ptr<const void>& owner,
+                 SequenceNumber sequence);
+  /// A key has many merge operands on top of each other: put their sum on top if that is cheap.
+  void FoldMerges(Memtable* memtable, const TableHandle& table, const struct DecodedOp& op,
+                  SequenceNumber sequence, uint32_t operands);
   Result<Memtable*> MemtableFor(TableId id);
   /// In the log's turn: the active generation becomes immutable.
   void Seal();
@@ -137,9 +164,15 @@ class DbImpl : public DB {
 
   Status CheckOpen() const;
   Status CheckTable(const TableHandle& table) const;
-  SequenceNumber ReadSequence(const ReadOptions& options) const {
-    return options.snapshot != nullptr ? options.snapshot->sequence() : last_sequence();
+  static Status CheckKeyed(const TableHandle& table);
+  /// Take the table's super version first: all that the view sees is in it or was written later.
+  ReadView ViewOf(const TableInfo& info, const ReadOptions& options) const {
+    if (options.snapshot != nullptr) {
+      return {options.snapshot->sequence(), options.snapshot->time_ms()};
+    }
+    return {last_sequence(), info.expires() ? options_.clock->NowMs() : 0};
   }
+  FoldRules RulesFor(const TableState& table) const;
 
   const std::string path_;  // as given
   const std::string dir_;   // where files are
@@ -179,6 +212,7 @@ class DbImpl : public DB {
   std::atomic<int> num_sealed_{0};
   std::atomic<bool> failed_{false};       // background_error_ is set
   std::atomic<size_t> unslept_bytes_{0};  // written since the last slow-down
+  std::atomic<bool> roll_due_{false};     // unlogged rows fill the active generation
   std::thread background_;
 };
 

@@ -70,7 +70,7 @@ DbImpl::DbImpl(std::string path, std::string dir, DbOptions options)
       dir_(std::move(dir)),
       in_memory_(path_ == kMemoryPath),
       options_(std::move(options)),
-      apply_([this](const PublishedRecord& record) { return Apply(record); }) {}
+      apply_([this](const PublishedRecord& record) { return Apply(record, {}); }) {}
 
 Result<std::shared_ptr<DB>> DbImpl::Open(const std::string& path, const DbOptions& options) {
   if (path.empty()) return MakeError(ErrorCode::kInvalidArgument, "a database needs a path");
@@ -139,7 +139,7 @@ Status DbImpl::LoadTables(const ManifestState& state) {
   for (const auto& [number, meta] : state.files) files[meta.table].push_back(meta);
   for (const auto& [id, descriptor] : state.tables) {
     MARBLE_ASSIGN_OR_RETURN(auto info, TableInfo::Make(descriptor));
-    auto table = std::make_shared<TableState>(std::move(info), this);
+    auto table = std::make_shared<TableState>(std::move(info), this, options_.clock);
     MARBLE_ASSIGN_OR_RETURN(auto opened, OpenFiles(table->info(), files[id]));
     auto version = std::make_shared<SuperVersion>();
     version->files = MakeTableVersion(std::move(opened));

@@ -1,10 +1,14 @@
 // Writes: back-pressure, the log, and the application of records to memtables.
 #include <arrow/api.h>
 
+#include <bit>
 #include <chrono>
+#include <cstring>
 #include <thread>
 
+#include "base/hash.h"
 #include "lsm/db_impl.h"
+#include "lsm/read/point_reader.h"
 #include "lsm/write/write_batch_rep.h"
 
 namespace marble::lsm {
@@ -13,6 +17,8 @@ namespace {
 /// While flushes are behind, a writer sleeps kSleep for every so many bytes: about 64 MB/s.
 constexpr size_t kBytesPerSleep = 64 * 1024;
 constexpr auto kSleep = std::chrono::milliseconds(1);
+/// Merge operands on one key from which, at each power of two, their sum is put on top.
+constexpr uint32_t kFoldFrom = 8;
 
 }  // namespace
 
@@ -25,30 +31,77 @@ Status DbImpl::CheckWritable() const {
 }
 
 Result<SequenceNumber> DbImpl::Write(WriteBatch&& batch, const WriteOptions& options) {
+  MARBLE_ASSIGN_OR_RETURN(const auto sequence, WriteIf(std::move(batch), options, nullptr));
+  return *sequence;
+}
+
+Result<bool> DbImpl::PutIfAbsent(const TableHandle& state, std::string_view key,
+                                 std::string_view value, const WriteOptions& options) {
+  MARBLE_RETURN_NOT_OK(CheckTable(state));
+  WriteBatch batch;
+  MARBLE_RETURN_NOT_OK(batch.Put(state, key, value));
+  // A look ahead: usually it is there, and then nothing need be written.
+  MARBLE_ASSIGN_OR_RETURN(bool exists, Exists(state, key, {}));
+  if (exists) return false;
+  Status looked;
+  const auto decide = [&] {
+    const Result<bool> found = Exists(state, key, {});
+    looked = found.status();
+    return looked.ok() && !*found;
+  };
+  MARBLE_ASSIGN_OR_RETURN(const auto sequence, WriteIf(std::move(batch), options, decide));
+  MARBLE_RETURN_NOT_OK(looked);
+  return sequence.has_value();
+}
+
+Result<std::optional<SequenceNumber>> DbImpl::WriteIf(WriteBatch&& batch,
+                                                      const WriteOptions& options,
+                                                      const LogWriter::Decide& decide) {
   CallGuard guard(&calls_);
   MARBLE_RETURN_NOT_OK(CheckOpen());
   const WriteBatch::Rep* rep = batch.rep();
-  if (rep->operations == 0) return last_sequence();
+  if (batch.empty()) return last_sequence();
   if (rep->mixed_owners || rep->owner != this) {
     return MakeError(ErrorCode::kInvalidArgument,
                      "a write batch holds tables of another database than " + path_);
   }
   MARBLE_RETURN_NOT_OK(CheckWritable());
-  const size_t bytes = rep->PayloadBytes();
-  if (bytes > limits::kMaxWriteBatchBytes) {
+  const size_t bytes = rep->logged.PayloadBytes();
+  const size_t unlogged_bytes = rep->unlogged.count == 0 ? 0 : rep->unlogged.PayloadBytes();
+  if (bytes + unlogged_bytes > limits::kMaxWriteBatchBytes) {
     return MakeError(ErrorCode::kTooLarge,
-                     "a write batch of " + std::to_string(bytes) + " bytes exceeds the limit of " +
+                     "a write batch of " + std::to_string(bytes + unlogged_bytes) +
+                         " bytes exceeds the limit of " +
                          std::to_string(limits::kMaxWriteBatchBytes) + "; split it");
   }
-  MARBLE_RETURN_NOT_OK(WaitForRoom(bytes));
-  MARBLE_ASSIGN_OR_RETURN(
-      const PublishedRecord record,
-      log_->Append(bytes, [rep](uint8_t* to) { return rep->WritePayload(to); }, apply_));
+  MARBLE_RETURN_NOT_OK(WaitForRoom(bytes + unlogged_bytes));
+  const auto fill = [rep](uint8_t* to) { return rep->logged.WritePayload(to); };
+  std::optional<PublishedRecord> record;
+  if (unlogged_bytes == 0) {
+    MARBLE_ASSIGN_OR_RETURN(record, log_->AppendIf(bytes, fill, decide, apply_));
+  } else {
+    // Serialised before the log's turn: nothing may fail there.
+    MARBLE_ASSIGN_OR_RETURN(const std::shared_ptr<arrow::Buffer> memory,
+                            arrow::AllocateBuffer(static_cast<int64_t>(unlogged_bytes)));
+    MARBLE_RETURN_NOT_OK(rep->unlogged.WritePayload(memory->mutable_data()));
+    UnloggedPayload payload;
+    payload.bytes = {reinterpret_cast<const char*>(memory->data()), unlogged_bytes};
+    // Arrow arrays stay where they are aligned; a few bytes are cheaper copied than kept apart.
+    if (!rep->unlogged.arrow_ops.empty()) payload.owner = memory;
+    MARBLE_ASSIGN_OR_RETURN(
+        record, log_->AppendIf(bytes, fill, decide, [&](const PublishedRecord& published) {
+          return Apply(published, payload);
+        }));
+    if (roll_due_.exchange(false)) {
+      MARBLE_RETURN_NOT_OK(log_->Roll([this] { Seal(); }).status());
+    }
+  }
+  if (!record) return std::nullopt;
   if (options.durability == Durability::kPower || options_.durability == Durability::kPower) {
-    MARBLE_RETURN_NOT_OK(log_->Sync(record.end));
+    MARBLE_RETURN_NOT_OK(log_->Sync(record->end));
   }
   batch.Clear();
-  return record.sequence;
+  return record->sequence;
 }
 
 Status DbImpl::WaitForRoom(size_t bytes) {
@@ -78,7 +131,7 @@ Status DbImpl::WaitForRoom(size_t bytes) {
                        std::to_string(options_.max_block_ms) + "); try again");
 }
 
-Status DbImpl::Apply(const PublishedRecord& record) {
+Status DbImpl::Apply(const PublishedRecord& record, const UnloggedPayload& unlogged) {
   // active_ is replaced only in the log's turn, that is here: reading it needs no lock.
   if (active_ == nullptr || active_->last_segment != record.segment_id) {
     // During recovery (no log yet) all segments make one generation.
@@ -95,13 +148,21 @@ Status DbImpl::Apply(const PublishedRecord& record) {
       if (memtable != nullptr) memtable->Pin(record.segment);
     }
   }
-  MARBLE_ASSIGN_OR_RETURN(auto reader,
-                          BatchPayloadReader::Make(record.payload, record.payload_bytes));
-  DecodedOp op;
-  while (true) {
-    MARBLE_ASSIGN_OR_RETURN(const bool more, reader.Next(&op));
-    if (!more) break;
-    MARBLE_RETURN_NOT_OK(ApplyOp(op, record));
+  MARBLE_RETURN_NOT_OK(
+      ApplyPayload({reinterpret_cast<const char*>(record.payload), record.payload_bytes},
+                   record.segment, record.sequence));
+  if (!unlogged.bytes.empty()) {
+    std::string_view bytes = unlogged.bytes;
+    std::shared_ptr<const void> owner = unlogged.owner;
+    if (owner == nullptr) {
+      void* copy = active_->unlogged->Allocate(bytes.size());
+      std::memcpy(copy, bytes.data(), bytes.size());
+      bytes = {static_cast<const char*>(copy), bytes.size()};
+      owner = active_->unlogged;
+    }
+    MARBLE_RETURN_NOT_OK(ApplyPayload(bytes, owner, record.sequence));
+    active_->unlogged_bytes += bytes.size();
+    if (active_->unlogged_bytes >= options_.log_segment_bytes) roll_due_.store(true);
   }
   active_->end = record.end;
   active_->last_sequence = record.sequence;
@@ -110,37 +171,74 @@ Status DbImpl::Apply(const PublishedRecord& record) {
   return Status::OK();
 }
 
-Status DbImpl::ApplyOp(const DecodedOp& op, const PublishedRecord& record) {
+Status DbImpl::ApplyPayload(std::string_view payload, const std::shared_ptr<const void>& owner,
+                            SequenceNumber sequence) {
+  MARBLE_ASSIGN_OR_RETURN(
+      auto reader,
+      BatchPayloadReader::Make(reinterpret_cast<const uint8_t*>(payload.data()), payload.size()));
+  DecodedOp op;
+  while (true) {
+    MARBLE_ASSIGN_OR_RETURN(const bool more, reader.Next(&op));
+    if (!more) return Status::OK();
+    MARBLE_RETURN_NOT_OK(ApplyOp(op, owner, sequence));
+  }
+}
+
+Status DbImpl::ApplyOp(const DecodedOp& op, const std::shared_ptr<const void>& owner,
+                       SequenceNumber sequence) {
   Memtable* memtable =
       op.table < active_->memtables.size() ? active_->memtables[op.table].get() : nullptr;
   if (memtable == nullptr) {
     MARBLE_ASSIGN_OR_RETURN(memtable, MemtableFor(op.table));
     if (memtable == nullptr) return Status::OK();  // the table has been dropped
   }
-  switch (op.op) {
+  // Log segments are pinned where they are begun.
+  if (!memtable->info().descriptor.options.logged) memtable->Pin(owner);
+  switch (WithoutExpiry(op.op)) {
     case BatchOp::kPut:
-      memtable->Put(record.sequence, op.a, op.b);
+      memtable->Put(sequence, op.a, op.b, op.expires != 0);
       break;
+    case BatchOp::kMerge: {
+      const uint32_t operands = memtable->Merge(sequence, op.a, op.b, op.expires != 0);
+      if (operands >= kFoldFrom && std::has_single_bit(operands)) {
+        FoldMerges(memtable, active_->tables[op.table], op, sequence, operands);
+      }
+      break;
+    }
     case BatchOp::kDelete:
-      memtable->Delete(record.sequence, op.a);
+      memtable->Delete(sequence, op.a);
       break;
     case BatchOp::kDeleteRange:
-      memtable->DeleteRange(record.sequence, op.a, op.b);
+      memtable->DeleteRange(sequence, op.a, op.b);
       break;
     case BatchOp::kInsert: {
-      MARBLE_ASSIGN_OR_RETURN(
-          auto rows, ReadMessage(op.message, memtable->info().descriptor.schema, record.segment));
-      memtable->Insert(record.sequence, std::move(rows));
+      MARBLE_ASSIGN_OR_RETURN(auto rows,
+                              ReadMessage(op.message, memtable->info().descriptor.schema, owner));
+      memtable->Insert(sequence, std::move(rows), op.expires);
       break;
     }
     case BatchOp::kDeleteRows: {
       MARBLE_ASSIGN_OR_RETURN(auto keys,
-                              ReadMessage(op.message, memtable->info().key_schema, record.segment));
-      memtable->DeleteRows(record.sequence, std::move(keys));
+                              ReadMessage(op.message, memtable->info().key_schema, owner));
+      memtable->DeleteRows(sequence, std::move(keys));
       break;
     }
+    default:
+      return MakeError(ErrorCode::kInternal, "an operation of a write batch is not known");
   }
   return Status::OK();
+}
+
+void DbImpl::FoldMerges(Memtable* memtable, const TableHandle& table, const DecodedOp& op,
+                        SequenceNumber sequence, uint32_t operands) {
+  // Whether the newest operand has expired by now does not matter to what it adds up to.
+  const auto found =
+      FindRow(table->info(), *table->super_version(), op.a, HashKey(op.a), {sequence, 0}, nullptr);
+  // An unreadable file is reported to readers; the operands stay what they are.
+  if (!found.ok() || found->merged == nullptr) return;
+  // A value that grows with its operands is copied again only when it has grown by a quarter.
+  if (op.b.size() * operands < found->merged->size() / 4) return;
+  memtable->PutMerged(sequence, op.a, *found->merged, op.expires);
 }
 
 Result<Memtable*> DbImpl::MemtableFor(TableId id) {
@@ -151,8 +249,12 @@ Result<Memtable*> DbImpl::MemtableFor(TableId id) {
   const size_t hint = table->memtable_size_hint.load(std::memory_order_relaxed);
   auto memtable = std::make_shared<Memtable>(table->info_ref(), active_->id, hint);
   for (const auto& segment : active_->segments) memtable->Pin(segment);
-  if (active_->memtables.size() <= id) active_->memtables.resize(id + 1);
+  if (active_->memtables.size() <= id) {
+    active_->memtables.resize(id + 1);
+    active_->tables.resize(id + 1);
+  }
   active_->memtables[id] = memtable;
+  active_->tables[id] = table;
   const SuperVersionRef old = table->super_version();
   auto next = std::make_shared<SuperVersion>();
   next->memtables.reserve(old->memtables.size() + 1);

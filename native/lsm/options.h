@@ -54,6 +54,15 @@ struct TableOptions {
   bool zone_maps = true;
   int64_t batch_rows = 0;   // 0: limits::kTableBatchRows
   int64_t batch_bytes = 0;  // 0: limits::kTableBatchBytes
+  /// State families: how a merge combines with what is there (write/merge_operator.h); empty:
+  /// no merges. Fixed at creation.
+  std::string merge_operator;
+  /// Rows count for so long after they were written; 0: for ever. Judged by the clock at a read
+  /// (a snapshot's: by the clock when it was taken); space comes back by compaction.
+  int64_t ttl_ms = 0;
+  /// False: writes do not go through the log. All unlogged tables are flushed together; after a
+  /// crash they are as they were at that cut. For what can be computed again.
+  bool logged = true;
   /// Rows are indexed in memory when they are first read, not when they are written: for
   /// operator state, which its owner holds in memory anyway.
   bool lazy_index = false;

@@ -99,6 +99,17 @@ Result<std::shared_ptr<const TableInfo>> TableInfo::Make(TableDescriptor descrip
                            "with key column 0");
     }
   }
+  const TableOptions& options = descriptor.options;
+  if (!options.merge_operator.empty() && !descriptor.is_state_family) {
+    return MakeError(ErrorCode::kNotSupported,
+                     "table '" + name + "': merge operators are for state families");
+  }
+  MARBLE_ASSIGN_OR_RETURN(info->merge_operator, FindMergeOperator(options.merge_operator));
+  if (options.ttl_ms < 0) {
+    return MakeError(ErrorCode::kInvalidArgument, "table '" + name + "': ttl_ms is " +
+                                                      std::to_string(options.ttl_ms) +
+                                                      "; it is positive, or 0 for no expiry");
+  }
   info->descriptor = std::move(descriptor);
   return std::shared_ptr<const TableInfo>(std::move(info));
 }
@@ -140,6 +151,11 @@ std::string DescribeDifference(const TableDescriptor& a, const TableDescriptor& 
     return number("batch_bytes", p.batch_bytes, q.batch_bytes);
   }
   if (p.lazy_index != q.lazy_index) return number("lazy_index", p.lazy_index, q.lazy_index);
+  if (p.merge_operator != q.merge_operator) {
+    return "its merge operator is '" + p.merge_operator + "', not '" + q.merge_operator + "'";
+  }
+  if (p.ttl_ms != q.ttl_ms) return number("ttl_ms", p.ttl_ms, q.ttl_ms);
+  if (p.logged != q.logged) return number("logged", p.logged, q.logged);
   if (a.is_system != b.is_system) return number("is_system", a.is_system, b.is_system);
   return "";
 }

@@ -11,6 +11,7 @@
 #include "base/key_codec.h"
 #include "base/status.h"
 #include "lsm/options.h"
+#include "lsm/write/merge_operator.h"
 
 namespace marble::lsm {
 
@@ -20,12 +21,14 @@ struct TableInfo {
   /// Batches of DeleteRows: the key columns alone, in key order, and their codec.
   std::shared_ptr<arrow::Schema> key_schema;  // null without a key
   std::shared_ptr<const KeyCodec> key_codec;
+  MergeOperatorRef merge_operator;  // null: no merges
 
   /// Check a descriptor and derive the rest. kNotSupported names a column whose type cannot
   /// be stored, kInvalidArgument what else is wrong.
   static Result<std::shared_ptr<const TableInfo>> Make(TableDescriptor descriptor);
 
   bool keyed() const { return codec != nullptr; }
+  bool expires() const { return descriptor.options.ttl_ms > 0; }
   const std::string& name() const { return descriptor.name; }
   TableId id() const { return descriptor.id; }
 };

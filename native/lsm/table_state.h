@@ -8,9 +8,11 @@
 
 #include <atomic>
 #include <memory>
+#include <mutex>
 #include <utility>
 #include <vector>
 
+#include "lsm/compaction/compaction_filter.h"
 #include "lsm/memtable/memtable.h"
 #include "lsm/table_info.h"
 #include "lsm/version/table_version.h"
@@ -54,8 +56,9 @@ class SuperVersionCell {
 
 class TableState {
  public:
-  TableState(std::shared_ptr<const TableInfo> info, const void* owner)
-      : info_(std::move(info)), owner_(owner) {
+  /// `clock` outlives the database's calls.
+  TableState(std::shared_ptr<const TableInfo> info, const void* owner, const Clock* clock)
+      : info_(std::move(info)), owner_(owner), clock_(clock) {
     auto empty = std::make_shared<SuperVersion>();
     empty->files = std::make_shared<TableVersion>();
     cell_.Store(std::move(empty));
@@ -67,11 +70,26 @@ class TableState {
   /// The database this table belongs to.
   const void* owner() const { return owner_; }
 
+  /// When what is written now stops counting; 0: never.
+  int64_t ExpiryOfWrite() const {
+    const int64_t ttl_ms = info_->descriptor.options.ttl_ms;
+    return ttl_ms == 0 ? 0 : clock_->NowMs() + ttl_ms;
+  }
+
   SuperVersionRef super_version() const { return cell_.Load(); }
   void InstallSuperVersion(SuperVersionRef next) { cell_.Store(std::move(next)); }
 
   bool dropped() const { return dropped_.load(std::memory_order_acquire); }
   void MarkDropped() { dropped_.store(true, std::memory_order_release); }
+
+  std::shared_ptr<const CompactionFilter> compaction_filter() const {
+    std::lock_guard lock(filter_mutex_);
+    return compaction_filter_;
+  }
+  void SetCompactionFilter(std::shared_ptr<const CompactionFilter> filter) {
+    std::lock_guard lock(filter_mutex_);
+    compaction_filter_ = std::move(filter);
+  }
 
   /// Keys of the last full memtable: the next one's hash index starts at that size.
   std::atomic<size_t> memtable_size_hint{0};
@@ -79,8 +97,11 @@ class TableState {
  private:
   const std::shared_ptr<const TableInfo> info_;
   const void* const owner_;
+  const Clock* const clock_;
   std::atomic<bool> dropped_{false};
   SuperVersionCell cell_;
+  mutable std::mutex filter_mutex_;
+  std::shared_ptr<const CompactionFilter> compaction_filter_;
 };
 
 }  // namespace marble::lsm

@@ -159,6 +159,15 @@ bool ReadTableOptions(napi_env env, napi_value object, lsm::TableOptions* option
   if (napi_value maps = get("zoneMaps"); !IsNullish(env, maps)) {
     if (!ReadBool(env, maps, &options->zone_maps)) return false;
   }
+  if (napi_value ttl = get("ttlMs"); !IsNullish(env, ttl)) {
+    if (!ReadInt64(env, ttl, "ttlMs", &options->ttl_ms)) return false;
+  }
+  if (napi_value logged = get("logged"); !IsNullish(env, logged)) {
+    if (!ReadBool(env, logged, &options->logged)) return false;
+  }
+  if (napi_value merge = get("mergeOperator"); !IsNullish(env, merge)) {
+    if (!ReadString(env, merge, "mergeOperator", &options->merge_operator)) return false;
+  }
   return true;
 }
 
@@ -194,6 +203,13 @@ napi_value DatabaseCreateTable(napi_env env, napi_callback_info info) {
                          });
 }
 
+/// Which options of a state were named: the others may be what they are.
+struct GivenStateOptions {
+  bool ttl;
+  bool merge;
+  bool logged;
+};
+
 // The value encoding is kept in the schema's metadata, so that it is the same at the next open.
 constexpr char kEncodingKey[] = "marble.valueEncoding";
 
@@ -204,8 +220,30 @@ std::string EncodingOf(const lsm::TableHandle& table) {
   return at < 0 ? "buffer" : metadata->value(at);
 }
 
+// How a state's options differ from those that were given; empty: they do not.
+std::string OptionsDifference(const lsm::TableOptions& stored, const lsm::TableOptions& given,
+                              const GivenStateOptions& which) {
+  const auto ms = [](int64_t ttl) {
+    return ttl == 0 ? std::string("no ttlMs") : "ttlMs " + std::to_string(ttl);
+  };
+  const auto merge = [](const std::string& name) {
+    return name.empty() ? std::string("no mergeOperator") : "mergeOperator '" + name + "'";
+  };
+  if (which.ttl && stored.ttl_ms != given.ttl_ms) {
+    return ms(stored.ttl_ms) + ", not " + ms(given.ttl_ms);
+  }
+  if (which.merge && stored.merge_operator != given.merge_operator) {
+    return merge(stored.merge_operator) + ", not " + merge(given.merge_operator);
+  }
+  if (which.logged && stored.logged != given.logged) {
+    return std::string("logged: ") + (stored.logged ? "true" : "false");
+  }
+  return "";
+}
+
 Result<lsm::TableHandle> OpenState(const DatabaseHandle& database, const std::string& name,
-                                   const std::string& encoding) {
+                                   const std::string& encoding, const lsm::TableOptions& options,
+                                   const GivenStateOptions& which) {
   MARBLE_RETURN_NOT_OK(database.CheckOpen());
   Result<lsm::TableHandle> table = database.db()->GetTable(name);
   if (!table.ok() && CodeOf(table.status()) == ErrorCode::kTableNotFound) {
@@ -219,6 +257,7 @@ Result<lsm::TableHandle> OpenState(const DatabaseHandle& database, const std::st
     }
     descriptor.key_columns = {0};
     descriptor.is_state_family = true;
+    descriptor.options = options;
     table = database.db()->CreateTable(std::move(descriptor), true);
   }
   MARBLE_RETURN_NOT_OK(table.status());
@@ -231,21 +270,34 @@ Result<lsm::TableHandle> OpenState(const DatabaseHandle& database, const std::st
                                                    "' was created with valueEncoding '" + stored +
                                                    "', not '" + encoding + "'");
   }
+  const lsm::TableOptions& stored = lsm::DescriptorOf(*table).options;
+  if (std::string difference = OptionsDifference(stored, options, which); !difference.empty()) {
+    return MakeError(ErrorCode::kIncompatible,
+                     "state '" + name + "' was created with " + difference);
+  }
   return table;
 }
 
-// function databaseOpenState(database: DatabaseHandle, name: string, encoding: string): { handle:
-// StateHandle, encoding: string }
+// function databaseOpenState(database: DatabaseHandle, name: string, encoding: string, options:
+// NativeStateOptions): { handle: StateHandle, encoding: string, mergeOperator: string }
 napi_value DatabaseOpenState(napi_env env, napi_callback_info info) {
-  Arguments<3> args(env, info);
+  Arguments<4> args(env, info);
   auto database = SharedHandleOf<DatabaseHandle>(env, args[0]);
   std::string name;
   std::string encoding;
+  lsm::TableOptions options;
   if (database == nullptr || !ReadString(env, args[1], "name", &name) ||
-      !ReadString(env, args[2], "encoding", &encoding)) {
+      !ReadString(env, args[2], "encoding", &encoding) ||
+      !ReadTableOptions(env, args[3], &options)) {
     return nullptr;
   }
-  Result<lsm::TableHandle> table = OpenState(*database, name, encoding);
+  const auto given = [&](const char* option) {
+    napi_value value = nullptr;
+    napi_get_named_property(env, args[3], option, &value);
+    return !IsNullish(env, value);
+  };
+  const GivenStateOptions which{given("ttlMs"), given("mergeOperator"), given("logged")};
+  Result<lsm::TableHandle> table = OpenState(*database, name, encoding, options, which);
   if (!table.ok()) {
     ThrowStatus(env, table.status());
     return nullptr;
@@ -254,6 +306,8 @@ napi_value DatabaseOpenState(napi_env env, napi_callback_info info) {
   SetProperty(env, object, "handle",
               WrapHandle(env, std::make_shared<StateHandle>(database, *table)));
   SetProperty(env, object, "encoding", MakeString(env, EncodingOf(*table)));
+  SetProperty(env, object, "mergeOperator",
+              MakeString(env, lsm::DescriptorOf(*table).options.merge_operator));
   return object;
 }
 

@@ -99,11 +99,16 @@ napi_value StateGetString(napi_env env, napi_callback_info info) {
 
 // function stateExists(state: StateHandle, key: string | Uint8Array): boolean
 napi_value StateExists(napi_env env, napi_callback_info info) {
-  Arguments<3> args(env, info);
+  Arguments<2> args(env, info);
   StateHandle* state = OpenState(env, args[0]);
-  Found found;
-  if (state == nullptr || !Lookup(env, state, args[1], args[2], &found)) return nullptr;
-  return MakeBool(env, found.has_value());
+  BytesArgument key;
+  if (state == nullptr || !key.Read(env, args[1], "key")) return nullptr;
+  const Result<bool> found = state->database->db()->Exists(state->table, key.view(), {});
+  if (!found.ok()) {
+    ThrowStatus(env, found.status());
+    return nullptr;
+  }
+  return MakeBool(env, *found);
 }
 
 // function stateGetAsync(state: StateHandle, key: string | Uint8Array, snapshot?: SnapshotHandle):
@@ -146,35 +151,42 @@ napi_value StateMultiGet(napi_env env, napi_callback_info info) {
   if (state == nullptr || !ReadSnapshot(env, args[2], state->database.get(), &options)) {
     return nullptr;
   }
-  if (options.snapshot == nullptr) options.snapshot = state->database->db()->GetSnapshot();
   uint32_t count = 0;
   if (napi_get_array_length(env, args[1], &count) != napi_ok) {
     ThrowTypeError(env, "keys must be an array");
     return nullptr;
   }
-  std::string packed;
-  std::vector<double> ends(count);  // end of each value in `packed`; -1: missing
+  std::string key_bytes;
+  std::vector<size_t> key_ends(count);
   for (uint32_t i = 0; i < count; ++i) {
     napi_handle_scope scope = nullptr;
     napi_open_handle_scope(env, &scope);
     napi_value key = nullptr;
     napi_get_element(env, args[1], i, &key);
     BytesArgument bytes;
-    bool ok = bytes.Read(env, key, "key");
-    if (ok) {
-      Result<Found> found = state->database->db()->Get(state->table, bytes.view(), options);
-      if (!found.ok()) {
-        ThrowStatus(env, found.status());
-        ok = false;
-      } else if (!found->has_value()) {
-        ends[i] = kMissing;
-      } else {
-        packed.append((*found)->bytes);
-        ends[i] = static_cast<double>(packed.size());
-      }
-    }
+    const bool ok = bytes.Read(env, key, "key");
+    if (ok) key_bytes.append(bytes.view());
+    key_ends[i] = key_bytes.size();
     napi_close_handle_scope(env, scope);
     if (!ok) return nullptr;
+  }
+  std::vector<std::string_view> keys(count);
+  for (uint32_t i = 0; i < count; ++i) {
+    const size_t begin = i == 0 ? 0 : key_ends[i - 1];
+    keys[i] = std::string_view(key_bytes).substr(begin, key_ends[i] - begin);
+  }
+  std::vector<Found> found(count);
+  const Status status =
+      state->database->db()->MultiGet(state->table, keys.data(), count, options, found.data());
+  if (!status.ok()) {
+    ThrowStatus(env, status);
+    return nullptr;
+  }
+  std::string packed;
+  std::vector<double> ends(count);  // end of each value in `packed`; -1: missing
+  for (uint32_t i = 0; i < count; ++i) {
+    if (found[i].has_value()) packed.append(found[i]->bytes);
+    ends[i] = found[i].has_value() ? static_cast<double>(packed.size()) : kMissing;
   }
   napi_value result = MakeObject(env);
   SetProperty(env, result, "bytes", MakeBytes(env, packed));
@@ -203,6 +215,44 @@ napi_value StatePut(napi_env env, napi_callback_info info) {
     return nullptr;
   }
   return Commit(env, state->database.get(), std::move(batch));
+}
+
+// function stateMerge(state: StateHandle, key: string | Uint8Array, operand: string | Uint8Array):
+// void
+napi_value StateMerge(napi_env env, napi_callback_info info) {
+  Arguments<3> args(env, info);
+  StateHandle* state = OpenState(env, args[0]);
+  BytesArgument key;
+  BytesArgument operand;
+  if (state == nullptr || !key.Read(env, args[1], "key") ||
+      !operand.Read(env, args[2], "operand")) {
+    return nullptr;
+  }
+  lsm::WriteBatch batch;
+  if (Status status = batch.Merge(state->table, key.view(), operand.view()); !status.ok()) {
+    ThrowStatus(env, status);
+    return nullptr;
+  }
+  return Commit(env, state->database.get(), std::move(batch));
+}
+
+// function statePutIfAbsent(state: StateHandle, key: string | Uint8Array, value: string |
+// Uint8Array): boolean
+napi_value StatePutIfAbsent(napi_env env, napi_callback_info info) {
+  Arguments<3> args(env, info);
+  StateHandle* state = OpenState(env, args[0]);
+  BytesArgument key;
+  BytesArgument value;
+  if (state == nullptr || !key.Read(env, args[1], "key") || !value.Read(env, args[2], "value")) {
+    return nullptr;
+  }
+  const Result<bool> put =
+      state->database->db()->PutIfAbsent(state->table, key.view(), value.view(), {});
+  if (!put.ok()) {
+    ThrowStatus(env, put.status());
+    return nullptr;
+  }
+  return MakeBool(env, *put);
 }
 
 // function statePutMany(state: StateHandle, entries: (string | Uint8Array)[]): void
@@ -277,6 +327,8 @@ void RegisterState(napi_env env, napi_value exports) {
   Export(env, exports, "stateGetAsync", StateGetAsync);
   Export(env, exports, "stateMultiGet", StateMultiGet);
   Export(env, exports, "statePut", StatePut);
+  Export(env, exports, "stateMerge", StateMerge);
+  Export(env, exports, "statePutIfAbsent", StatePutIfAbsent);
   Export(env, exports, "statePutMany", StatePutMany);
   Export(env, exports, "stateDelete", StateDelete);
   Export(env, exports, "stateDeleteRange", StateDeleteRange);

@@ -66,6 +66,21 @@ napi_value BatchPut(napi_env env, napi_callback_info info) {
   return Done(env, batch->batch.Put(state->table, key.view(), value.view()));
 }
 
+// function batchMerge(batch: WriteBatchHandle, state: StateHandle, key: string | Uint8Array,
+// operand: string | Uint8Array): void
+napi_value BatchMerge(napi_env env, napi_callback_info info) {
+  Arguments<4> args(env, info);
+  auto* batch = OpenBatch(env, args[0]);
+  auto* state = batch == nullptr ? nullptr : HandleOf<StateHandle>(env, args[1]);
+  BytesArgument key;
+  BytesArgument operand;
+  if (state == nullptr || !SameDatabase(env, batch, state->database.get()) ||
+      !key.Read(env, args[2], "key") || !operand.Read(env, args[3], "operand")) {
+    return nullptr;
+  }
+  return Done(env, batch->batch.Merge(state->table, key.view(), operand.view()));
+}
+
 // function batchDelete(batch: WriteBatchHandle, state: StateHandle, key: string | Uint8Array): void
 napi_value BatchDelete(napi_env env, napi_callback_info info) {
   Arguments<3> args(env, info);
@@ -173,6 +188,7 @@ napi_value BatchClear(napi_env env, napi_callback_info info) {
 void RegisterWriteBatch(napi_env env, napi_value exports) {
   Export(env, exports, "batchNew", BatchNew);
   Export(env, exports, "batchPut", BatchPut);
+  Export(env, exports, "batchMerge", BatchMerge);
   Export(env, exports, "batchDelete", BatchDelete);
   Export(env, exports, "batchDeleteRange", BatchDeleteRange);
   Export(env, exports, "batchInsert", BatchInsert);

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "lsm/compaction/version_folder.h"
 #include "lsm/memtable/key_node.h"
 #include "lsm/read/sst_rows.h"
 
@@ -16,8 +17,9 @@ constexpr int64_t kMaxStretch = 8 * 1024;
 
 /// All rows of one sorted input, newest version first among equal keys.
 struct Input {
-  Input(const SstFileRef& file, const std::shared_ptr<const TableInfo>& info)
-      : rows(file, info), plain(file->meta.clean) {}
+  /// `look`: every row has to be looked at, because it may expire or be filtered.
+  Input(const SstFileRef& file, const std::shared_ptr<const TableInfo>& info, bool look)
+      : rows(file, info), plain(file->meta.clean && !look) {}
   Status MoveTo(int64_t row) {
     valid = row < rows.total();
     if (!valid) return Status::OK();
@@ -40,9 +42,9 @@ int Compare(const Input& a, const Input& b) {
 
 class Merge {
  public:
-  Merge(std::vector<std::unique_ptr<Input>> inputs, const std::vector<SequenceNumber>& snapshots,
+  Merge(std::vector<std::unique_ptr<Input>> inputs, const TableInfo* info, const FoldRules* rules,
         RunWriter* out)
-      : inputs_(std::move(inputs)), filter_(&snapshots), out_(out) {}
+      : inputs_(std::move(inputs)), folder_(info, rules, out), out_(out) {}
 
   Status Run() {
     for (auto& input : inputs_) MARBLE_RETURN_NOT_OK(input->MoveTo(0));
@@ -105,81 +107,75 @@ class Merge {
     return count < kStreak;
   }
 
-  struct Version {
-    SequenceNumber sequence;
-    bool tombstone;
-    std::shared_ptr<arrow::RecordBatch> batch;
-    int64_t row;
-  };
-
   /// All versions of the least key, from the newest input on.
   Status TakeKey(size_t first) {
     key_.assign(inputs_[first]->rows.key());
     const uint64_t prefix = inputs_[first]->prefix;
-    filter_.StartKey();
-    kept_.clear();
     for (size_t i = first; i < inputs_.size(); ++i) {
       Input& input = *inputs_[i];
       while (input.valid && input.prefix == prefix && input.rows.key() == key_) {
-        const SequenceNumber sequence = input.rows.sequence();
-        if (filter_.Keep(sequence)) {
-          kept_.push_back(
-              {sequence, input.rows.is_tombstone(), input.rows.batch(), input.rows.row_in_batch()});
-        }
+        const RowKind kind = input.rows.kind();
+        folder_.Add({input.rows.sequence(),
+                     kind,
+                     input.rows.expires(),
+                     kind == RowKind::kDelete ? nullptr : input.rows.batch(),
+                     input.rows.row_in_batch(),
+                     {}});
         MARBLE_RETURN_NOT_OK(input.Next());
       }
     }
-    while (!kept_.empty() && kept_.back().tombstone) kept_.pop_back();
-    for (const Version& version : kept_) {
-      if (version.tombstone) {
-        MARBLE_RETURN_NOT_OK(out_->AddTombstone(key_, version.sequence));
-      } else {
-        MARBLE_RETURN_NOT_OK(out_->AddRows(version.batch, version.row, 1, version.sequence));
-      }
-    }
-    return out_->EndOfKey();
+    return folder_.FinishKey(key_, [] { return true; });
   }
 
   const std::vector<std::unique_ptr<Input>> inputs_;  // newest first
-  VersionFilter filter_;
+  VersionFolder folder_;
   RunWriter* const out_;
   std::string key_;
-  std::vector<Version> kept_;
 };
 
 }  // namespace
 
-bool NeedsCompaction(const TableVersion& files) {
+bool NeedsCompaction(const TableVersion& files, const FoldRules& rules) {
   if (files.empty()) return false;
+  if (rules.filter != nullptr) return true;
   // One file from a flush moves down as it is not: only a rewrite sets its level, and one clean
   // file is as good as a run.
   if (files.level0.size() + (files.run.empty() ? 0 : 1) > 1) return true;
-  const auto dirty = [](const SstFileRef& f) { return !f->meta.clean; };
+  const auto dirty = [&rules](const SstFileRef& f) {
+    const int64_t expires = f->reader->min_expires();
+    return !f->meta.clean || (expires != 0 && expires <= rules.expired_ms);
+  };
   return std::any_of(files.level0.begin(), files.level0.end(), dirty) ||
          std::any_of(files.run.begin(), files.run.end(), dirty);
 }
 
 Result<std::vector<FileMeta>> CompactFiles(const std::shared_ptr<const TableInfo>& info,
-                                           const TableVersion& files,
-                                           const std::vector<SequenceNumber>& snapshots,
+                                           const TableVersion& files, FoldRules rules,
                                            RunWriterOptions options) {
   options.level = 1;
   options.min_sequence = kMaxSequence;
   options.max_sequence = 0;
   std::vector<std::unique_ptr<Input>> inputs;
   bool tombstones = false;
+  const bool look = info->expires() || rules.filter != nullptr;
+  int64_t max_expires = 0;
   const auto add = [&](const SstFileRef& file) {
     options.min_sequence = std::min(options.min_sequence, file->meta.min_sequence);
     options.max_sequence = std::max(options.max_sequence, file->meta.max_sequence);
+    max_expires = std::max(max_expires, file->reader->max_expires());
     tombstones = tombstones || file->meta.tombstones > 0;
-    inputs.push_back(std::make_unique<Input>(file, info));
+    inputs.push_back(std::make_unique<Input>(file, info, look));
   };
   for (const auto& file : files.level0) add(file);
   for (const auto& file : files.run) add(file);
-  options.write_seq = !snapshots.empty() && snapshots.front() < options.max_sequence;
-  options.write_kind = options.write_seq && tombstones;  // else no tombstone survives
+  rules.LimitExpiry(*info, max_expires);
+  options.write_seq = NeedsSequences(*info) ||
+                      (!rules.snapshots.empty() && rules.snapshots.front() < options.max_sequence);
+  // Without snapshots everything is a put in the end.
+  options.write_kind = options.write_seq && (tombstones || look);
+  options.write_expires = info->expires();
   RunWriter out(info, std::move(options));
-  Merge merge(std::move(inputs), snapshots, &out);
+  Merge merge(std::move(inputs), info.get(), &rules, &out);
   MARBLE_RETURN_NOT_OK(merge.Run());
   return out.Finish();
 }

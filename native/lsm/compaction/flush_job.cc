@@ -6,6 +6,7 @@
 #include <string>
 
 #include "base/hash.h"
+#include "lsm/compaction/version_folder.h"
 #include "lsm/read/sst_rows.h"
 
 namespace marble::lsm {
@@ -14,9 +15,8 @@ namespace {
 class KeyedFlush {
  public:
   KeyedFlush(const std::shared_ptr<const TableInfo>& info, Memtable* memtable,
-             const TableVersion& older, const std::vector<SequenceNumber>& snapshots,
-             RunWriter* out)
-      : info_(info), memtable_(memtable), older_(older), filter_(&snapshots), out_(out) {
+             const TableVersion& older, const FoldRules& rules, RunWriter* out)
+      : info_(info), memtable_(memtable), older_(older), folder_(info.get(), &rules, out) {
     for (const RangeTombstone* t = memtable->range_tombstones(); t != nullptr; t = t->next) {
       ranges_.push_back(t);  // newest first
     }
@@ -40,11 +40,6 @@ class KeyedFlush {
   }
 
  private:
-  struct Kept {
-    SequenceNumber sequence;
-    const KeyVersion* version;  // null: a range tombstone
-  };
-
   /// The keys of older files that some range tombstone covers.
   Status FindHiddenKeys() {
     if (ranges_.empty()) return Status::OK();
@@ -73,8 +68,6 @@ class KeyedFlush {
   }
 
   Status WriteKey(std::string_view key, const KeyVersion* version) {
-    kept_.clear();
-    filter_.StartKey();
     auto range = ranges_.begin();
     const auto next_range = [&] {
       while (range != ranges_.end() && !(*range)->Covers(key)) ++range;
@@ -82,68 +75,83 @@ class KeyedFlush {
     next_range();
     // Newest first; at one sequence the row comes before the range, which hides only what is older.
     while (version != nullptr || range != ranges_.end()) {
-      const bool take_range = range != ranges_.end() &&
-                              (version == nullptr || (*range)->sequence > version->sequence());
-      const SequenceNumber sequence = take_range ? (*range)->sequence : version->sequence();
-      if (filter_.Keep(sequence)) kept_.push_back({sequence, take_range ? nullptr : version});
-      if (take_range) {
+      if (range != ranges_.end() &&
+          (version == nullptr || (*range)->sequence > version->sequence())) {
+        folder_.Add({(*range)->sequence, RowKind::kDelete, 0, nullptr, 0, {}});
         ++range;
         next_range();
       } else {
+        folder_.Add(VersionOf(*version));
         version = version->older;
       }
     }
-    // A tombstone with nothing below it hides nothing.
-    const auto is_tombstone = [](const Kept& k) {
-      return k.version == nullptr || k.version->kind() == VersionKind::kDelete;
-    };
-    if (is_tombstone(kept_.back()) && !older_.MayContain(key, HashKey(key))) {
-      while (!kept_.empty() && is_tombstone(kept_.back())) kept_.pop_back();
+    return folder_.FinishKey(key, [&] { return !older_.MayContain(key, HashKey(key)); });
+  }
+
+  static RowVersion VersionOf(const KeyVersion& version) {
+    RowVersion out;
+    out.sequence = version.sequence();
+    out.expires = version.expires();
+    switch (version.kind()) {
+      case VersionKind::kDelete:
+        out.kind = RowKind::kDelete;
+        break;
+      case VersionKind::kRow:
+        out.batch = version.batch().batch;
+        out.row = version.row();
+        break;
+      case VersionKind::kMerge:
+        out.kind = RowKind::kMerge;
+        out.bytes = version.bytes();
+        break;
+      case VersionKind::kBytes:
+        out.bytes = version.bytes();
+        break;
     }
-    for (const Kept& k : kept_) {
-      if (is_tombstone(k)) {
-        MARBLE_RETURN_NOT_OK(out_->AddTombstone(key, k.sequence));
-      } else if (k.version->kind() == VersionKind::kBytes) {
-        MARBLE_RETURN_NOT_OK(out_->AddBytes(key, k.version->bytes(), k.sequence));
-      } else {
-        MARBLE_RETURN_NOT_OK(
-            out_->AddRows(k.version->batch().batch, k.version->row(), 1, k.sequence));
-      }
-    }
-    return out_->EndOfKey();
+    return out;
   }
 
   const std::shared_ptr<const TableInfo>& info_;
   Memtable* const memtable_;
   const TableVersion& older_;
-  VersionFilter filter_;
-  RunWriter* const out_;
+  VersionFolder folder_;
   std::vector<const RangeTombstone*> ranges_;
   std::vector<std::string> hidden_keys_;  // sorted
-  std::vector<Kept> kept_;
 };
 
 }  // namespace
 
 Result<std::vector<FileMeta>> FlushMemtable(const std::shared_ptr<const TableInfo>& info,
                                             Memtable* memtable, const TableVersion& older,
-                                            const std::vector<SequenceNumber>& snapshots,
-                                            RunWriterOptions options) {
+                                            FoldRules rules, RunWriterOptions options) {
+  rules.LimitExpiry(*info, memtable->max_expires());
   memtable->Prepare(/*ordered=*/false);
   options.min_sequence = memtable->min_sequence();
   options.max_sequence = memtable->max_sequence();
   // Sequences are needed while some snapshot may not see every row.
-  options.write_seq = !snapshots.empty() && snapshots.front() < options.max_sequence;
-  options.write_kind = info->keyed() && memtable->has_deletes();
+  options.write_seq = NeedsSequences(*info) ||
+                      (!rules.snapshots.empty() && rules.snapshots.front() < options.max_sequence);
+  options.write_kind =
+      info->keyed() && (memtable->has_deletes() || info->expires() || rules.filter != nullptr);
+  options.write_expires = info->expires();
   RunWriter out(info, std::move(options));
   if (info->keyed()) {
-    KeyedFlush flush(info, memtable, older, snapshots, &out);
+    KeyedFlush flush(info, memtable, older, rules, &out);
     MARBLE_RETURN_NOT_OK(flush.Run());
   } else {
     for (const AppendedBatch* batch = memtable->first_batch(); batch != nullptr;
          batch = batch->next.load(std::memory_order_acquire)) {
       // Pieces of a chunk's size: a batch may be as large as the log allows.
       constexpr int64_t kPiece = 16 * 1024;
+      if (batch->expires != 0) {
+        if (batch->expires <= rules.expired_ms) continue;
+        for (int64_t row = 0; row < batch->batch->num_rows(); ++row) {
+          MARBLE_RETURN_NOT_OK(
+              out.AddRow(batch->batch, row, batch->sequence, RowKind::kPut, batch->expires));
+          MARBLE_RETURN_NOT_OK(out.EndOfKey());
+        }
+        continue;
+      }
       for (int64_t at = 0; at < batch->batch->num_rows(); at += kPiece) {
         const int64_t count = std::min(kPiece, batch->batch->num_rows() - at);
         MARBLE_RETURN_NOT_OK(out.AddRows(batch->batch, at, count, batch->sequence));

@@ -11,15 +11,15 @@
 #include <vector>
 
 #include "lsm/compaction/run_writer.h"
+#include "lsm/compaction/version_folder.h"
 #include "lsm/memtable/memtable.h"
 #include "lsm/version/table_version.h"
 
 namespace marble::lsm {
 
-/// `older`: the table's files. `snapshots`: ascending. options.write_* and sequences are set here.
+/// `older`: the table's files. options.write_* and sequences are set here.
 Result<std::vector<FileMeta>> FlushMemtable(const std::shared_ptr<const TableInfo>& info,
                                             Memtable* memtable, const TableVersion& older,
-                                            const std::vector<SequenceNumber>& snapshots,
-                                            RunWriterOptions options);
+                                            FoldRules rules, RunWriterOptions options);
 
 }  // namespace marble::lsm

@@ -13,14 +13,6 @@ constexpr int64_t kChunkRows = 16 * 1024;
 constexpr int64_t kChunkBytes = 8 << 20;
 }  // namespace
 
-bool VersionFilter::Keep(SequenceNumber sequence) {
-  const auto stripe = static_cast<size_t>(
-      std::lower_bound(snapshots_.begin(), snapshots_.end(), sequence) - snapshots_.begin());
-  if (stripe == last_stripe_) return false;
-  last_stripe_ = stripe;
-  return true;
-}
-
 RunWriter::RunWriter(std::shared_ptr<const TableInfo> info, RunWriterOptions options)
     : info_(std::move(info)), options_(std::move(options)), collector_(info_) {}
 
@@ -34,29 +26,44 @@ RunWriter::~RunWriter() {
   }
 }
 
+Status RunWriter::Note(int64_t rows, SequenceNumber sequence, RowKind kind, int64_t expires) {
+  if (kind != RowKind::kPut && !options_.write_kind) {
+    return MakeError(ErrorCode::kInternal, "a row that is no put for a file without kinds");
+  }
+  const auto count = static_cast<size_t>(rows);
+  if (options_.write_seq) sequences_.insert(sequences_.end(), count, sequence);
+  if (options_.write_kind) kinds_.insert(kinds_.end(), count, static_cast<uint8_t>(kind));
+  if (options_.write_expires) expires_.insert(expires_.end(), count, expires);
+  return Status::OK();
+}
+
 Status RunWriter::AddRows(const std::shared_ptr<arrow::RecordBatch>& batch, int64_t start,
                           int64_t count, SequenceNumber sequence) {
   collector_.AddRows(batch, start, count);
-  if (options_.write_seq) sequences_.insert(sequences_.end(), count, sequence);
-  if (options_.write_kind) kinds_.insert(kinds_.end(), count, 0);
-  return Status::OK();
+  return Note(count, sequence, RowKind::kPut, 0);
 }
 
-Status RunWriter::AddBytes(std::string_view key, std::string_view value, SequenceNumber sequence) {
+Status RunWriter::AddRow(const std::shared_ptr<arrow::RecordBatch>& batch, int64_t row,
+                         SequenceNumber sequence, RowKind kind, int64_t expires) {
+  collector_.AddRows(batch, row, 1);
+  return Note(1, sequence, kind, expires);
+}
+
+Status RunWriter::AddBytes(std::string_view key, std::string_view value, SequenceNumber sequence,
+                           RowKind kind, int64_t expires) {
   collector_.AddBytes(key, value);
-  if (options_.write_seq) sequences_.push_back(sequence);
-  if (options_.write_kind) kinds_.push_back(0);
-  return Status::OK();
+  return Note(1, sequence, kind, expires);
+}
+
+Status RunWriter::AddOwnedBytes(std::string_view key, std::string value, SequenceNumber sequence,
+                                RowKind kind, int64_t expires) {
+  const auto& owned = owned_.emplace_back(key, std::move(value));
+  return AddBytes(owned.first, owned.second, sequence, kind, expires);
 }
 
 Status RunWriter::AddTombstone(std::string_view key, SequenceNumber sequence) {
-  if (!options_.write_kind) {
-    return MakeError(ErrorCode::kInternal, "a tombstone for a file without kinds");
-  }
   collector_.AddTombstone(key);
-  if (options_.write_seq) sequences_.push_back(sequence);
-  kinds_.push_back(static_cast<uint8_t>(RowKind::kDelete));
-  return Status::OK();
+  return Note(1, sequence, RowKind::kDelete, 0);
 }
 
 Status RunWriter::EndOfKey() {
@@ -92,6 +99,7 @@ Status RunWriter::WriteChunk() {
     options.zone_maps = table.options.zone_maps;
     options.write_seq = options_.write_seq;
     options.write_kind = options_.write_kind;
+    options.write_expires = options_.write_expires;
     MARBLE_ASSIGN_OR_RETURN(writer_, SstWriter::Create(options));
   }
   MARBLE_ASSIGN_OR_RETURN(const auto batches, collector_.Finish());
@@ -99,11 +107,14 @@ Status RunWriter::WriteChunk() {
   for (const auto& batch : batches) {
     MARBLE_RETURN_NOT_OK(
         writer_->Append(*batch, options_.write_seq ? sequences_.data() + done : nullptr,
-                        options_.write_kind ? kinds_.data() + done : nullptr, nullptr));
+                        options_.write_kind ? kinds_.data() + done : nullptr,
+                        options_.write_expires ? expires_.data() + done : nullptr));
     done += batch->num_rows();
   }
   sequences_.clear();
   kinds_.clear();
+  expires_.clear();
+  owned_.clear();
   return Status::OK();
 }
 

@@ -5,10 +5,12 @@
 
 #include <arrow/type_fwd.h>
 
+#include <deque>
 #include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "lsm/read/row_collector.h"
@@ -22,6 +24,7 @@ struct RunWriterOptions {
   int level = 0;
   bool write_seq = false;
   bool write_kind = false;
+  bool write_expires = false;
   SequenceNumber min_sequence = 0;  // of everything that may come
   SequenceNumber max_sequence = 0;
   std::function<FileNumber()> next_number;
@@ -34,10 +37,18 @@ class RunWriter {
   RunWriter(std::shared_ptr<const TableInfo> info, RunWriterOptions options);
   ~RunWriter();
 
-  /// What is added stays valid until the next call of EndOfKey or Finish.
+  /// Rows of a batch, all puts that never expire. What is added must stay valid until it is
+  /// written; the writer keeps batches alive itself.
   Status AddRows(const std::shared_ptr<arrow::RecordBatch>& batch, int64_t start, int64_t count,
                  SequenceNumber sequence);
-  Status AddBytes(std::string_view key, std::string_view value, SequenceNumber sequence);
+  /// One row: a put, or a merge operand in its value column.
+  Status AddRow(const std::shared_ptr<arrow::RecordBatch>& batch, int64_t row,
+                SequenceNumber sequence, RowKind kind, int64_t expires);
+  Status AddBytes(std::string_view key, std::string_view value, SequenceNumber sequence,
+                  RowKind kind, int64_t expires);
+  /// The same, of bytes that the writer keeps.
+  Status AddOwnedBytes(std::string_view key, std::string value, SequenceNumber sequence,
+                       RowKind kind, int64_t expires);
   Status AddTombstone(std::string_view key, SequenceNumber sequence);
   /// All versions of a key are added: here a chunk may be written and a file be cut.
   Status EndOfKey();
@@ -45,6 +56,7 @@ class RunWriter {
   Result<std::vector<FileMeta>> Finish();
 
  private:
+  Status Note(int64_t rows, SequenceNumber sequence, RowKind kind, int64_t expires);
   Status WriteChunk();
   Status FinishFile();
 
@@ -53,23 +65,11 @@ class RunWriter {
   RowCollector collector_;
   std::vector<SequenceNumber> sequences_;
   std::vector<uint8_t> kinds_;
+  std::vector<int64_t> expires_;
+  std::deque<std::pair<std::string, std::string>> owned_;  // stable addresses
   std::unique_ptr<SstWriter> writer_;
   std::vector<FileMeta> files_;
   bool finished_ = false;
-};
-
-/// Of the versions of one key, from the newest to the oldest, those that somebody may still see:
-/// between two neighbouring snapshots only the newest counts.
-class VersionFilter {
- public:
-  /// `snapshots` ascending; must outlive the filter.
-  explicit VersionFilter(const std::vector<SequenceNumber>* snapshots) : snapshots_(*snapshots) {}
-  void StartKey() { last_stripe_ = SIZE_MAX; }
-  bool Keep(SequenceNumber sequence);
-
- private:
-  const std::vector<SequenceNumber>& snapshots_;
-  size_t last_stripe_ = SIZE_MAX;  // index of the oldest snapshot that sees the last one kept
 };
 
 }  // namespace marble::lsm

@@ -16,22 +16,36 @@
 
 namespace marble::lsm {
 
-enum class VersionKind : uint8_t { kBytes = 0, kDelete = 1, kRow = 2 };
+enum class VersionKind : uint8_t { kBytes = 0, kDelete = 1, kRow = 2, kMerge = 3 };
 
 /// An Arrow batch in the memtable; a version of kind kRow is a row of one.
 struct MemtableBatch {
   SequenceNumber sequence;
   std::shared_ptr<arrow::RecordBatch> batch;
+  int64_t expires;  // of all its rows, ms since the epoch; 0: never
 };
 
 struct KeyVersion {
-  uint64_t sequence_and_kind;
+  uint64_t tag;  // sequence, then 1 bit: it expires, then 2 bits: kind
   const KeyVersion* older;
   const void* data;  // value bytes, or const MemtableBatch*
   uint32_t size_or_row;
+  uint32_t operands;  // kMerge: this one and those right below it
 
-  SequenceNumber sequence() const { return sequence_and_kind >> 2; }
-  VersionKind kind() const { return static_cast<VersionKind>(sequence_and_kind & 3); }
+  static uint64_t Tag(SequenceNumber sequence, VersionKind kind, bool expires) {
+    return sequence << 3 | uint64_t{expires} << 2 | static_cast<uint64_t>(kind);
+  }
+  SequenceNumber sequence() const { return tag >> 3; }
+  VersionKind kind() const { return static_cast<VersionKind>(tag & 3); }
+  /// When the version stops counting, ms since the epoch; 0: never. Of bytes it lies before the
+  /// value, as in the log.
+  int64_t expires() const {
+    if ((tag & 4) == 0) return 0;
+    if (kind() == VersionKind::kRow) return batch().expires;
+    int64_t at;
+    std::memcpy(&at, static_cast<const char*>(data) - sizeof at, sizeof at);
+    return at;
+  }
   std::string_view bytes() const { return {static_cast<const char*>(data), size_or_row}; }
   const MemtableBatch& batch() const { return *static_cast<const MemtableBatch*>(data); }
   int64_t row() const { return size_or_row; }

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <new>
 
+#include "base/coding.h"
 #include "base/hash.h"
 
 namespace marble::lsm {
@@ -21,8 +22,8 @@ Memtable::Memtable(std::shared_ptr<const TableInfo> info, uint64_t generation, s
   if (info_->keyed()) keys_ = std::make_unique<HashIndex>(lazy_ ? 0 : expected_keys);
 }
 
-void Memtable::Pin(const std::shared_ptr<io::LogFile>& segment) {
-  if (segments_.empty() || segments_.back() != segment) segments_.push_back(segment);
+void Memtable::Pin(const std::shared_ptr<const void>& memory) {
+  if (pinned_.empty() || pinned_.back() != memory) pinned_.push_back(memory);
 }
 
 void Memtable::Note(SequenceNumber sequence, uint64_t rows) {
@@ -31,26 +32,48 @@ void Memtable::Note(SequenceNumber sequence, uint64_t rows) {
   num_rows_.store(num_rows_.load(std::memory_order_relaxed) + rows, std::memory_order_relaxed);
 }
 
-void Memtable::Put(SequenceNumber sequence, std::string_view key, std::string_view value) {
-  Note(sequence, 1);
-  if (lazy_) {
-    std::lock_guard lock(lazy_mutex_);
-    pending_.push_back({sequence, false, key, value, nullptr});
-    return;
-  }
-  Add(key, HashKey(key), sequence, VersionKind::kBytes, value.data(),
+void Memtable::Put(SequenceNumber sequence, std::string_view key, std::string_view value,
+                   bool expires) {
+  AddBytes(sequence, VersionKind::kBytes, key, value, expires);
+}
+
+uint32_t Memtable::Merge(SequenceNumber sequence, std::string_view key, std::string_view operand,
+                         bool expires) {
+  has_deletes_ = true;
+  return AddBytes(sequence, VersionKind::kMerge, key, operand, expires);
+}
+
+void Memtable::PutMerged(SequenceNumber sequence, std::string_view key, std::string_view value,
+                         int64_t expires) {
+  std::unique_lock<std::mutex> lock(lazy_mutex_, std::defer_lock);
+  if (lazy_) lock.lock();
+  // The key is in here: the operands that the value stands for.
+  auto* copy = static_cast<char*>(arena_.Allocate(sizeof expires + value.size()));
+  std::memcpy(copy, &expires, sizeof expires);
+  std::memcpy(copy + sizeof expires, value.data(), value.size());
+  Add(key, HashKey(key), sequence, VersionKind::kBytes, expires != 0, copy + sizeof expires,
       static_cast<uint32_t>(value.size()));
 }
 
 void Memtable::Delete(SequenceNumber sequence, std::string_view key) {
   has_deletes_ = true;
+  AddBytes(sequence, VersionKind::kDelete, key, {}, false);
+}
+
+uint32_t Memtable::AddBytes(SequenceNumber sequence, VersionKind kind, std::string_view key,
+                            std::string_view value, bool expires) {
   Note(sequence, 1);
+  if (expires) {
+    max_expires_ = std::max(max_expires_, LoadFixed<int64_t>(value.data() - sizeof(int64_t)));
+  }
   if (lazy_) {
     std::lock_guard lock(lazy_mutex_);
-    pending_.push_back({sequence, true, key, {}, nullptr});
-    return;
+    pending_.push_back({sequence, kind, expires, key, value, nullptr, 0});
+    return 0;
   }
-  Add(key, HashKey(key), sequence, VersionKind::kDelete, nullptr, 0);
+  return Add(key, HashKey(key), sequence, kind, expires, value.data(),
+             static_cast<uint32_t>(value.size()))
+      ->operands;
 }
 
 void Memtable::DeleteRange(SequenceNumber sequence, std::string_view from, std::string_view to) {
@@ -63,13 +86,16 @@ void Memtable::DeleteRange(SequenceNumber sequence, std::string_view from, std::
   range_tombstones_.store(tombstone, std::memory_order_release);
 }
 
-void Memtable::Insert(SequenceNumber sequence, std::shared_ptr<arrow::RecordBatch> rows) {
+void Memtable::Insert(SequenceNumber sequence, std::shared_ptr<arrow::RecordBatch> rows,
+                      int64_t expires) {
   Note(sequence, static_cast<uint64_t>(rows->num_rows()));
+  max_expires_ = std::max(max_expires_, expires);
   if (keys_ == nullptr) {
     AppendedBatch* last = appended_.empty() ? nullptr : &appended_.back();
     AppendedBatch& added = appended_.emplace_back();
     added.sequence = sequence;
     added.batch = std::move(rows);
+    added.expires = expires;
     if (last == nullptr) {
       first_batch_.store(&added, std::memory_order_release);
     } else {
@@ -79,10 +105,10 @@ void Memtable::Insert(SequenceNumber sequence, std::shared_ptr<arrow::RecordBatc
   }
   if (lazy_) {
     std::lock_guard lock(lazy_mutex_);
-    pending_.push_back({sequence, false, {}, {}, std::move(rows)});
+    pending_.push_back({sequence, VersionKind::kRow, false, {}, {}, std::move(rows), expires});
     return;
   }
-  AddRows(sequence, rows, /*is_delete=*/false);
+  AddRows(sequence, rows, /*is_delete=*/false, expires);
 }
 
 void Memtable::DeleteRows(SequenceNumber sequence, std::shared_ptr<arrow::RecordBatch> keys) {
@@ -90,32 +116,30 @@ void Memtable::DeleteRows(SequenceNumber sequence, std::shared_ptr<arrow::Record
   Note(sequence, static_cast<uint64_t>(keys->num_rows()));
   if (lazy_) {
     std::lock_guard lock(lazy_mutex_);
-    pending_.push_back({sequence, true, {}, {}, std::move(keys)});
+    pending_.push_back({sequence, VersionKind::kDelete, false, {}, {}, std::move(keys), 0});
     return;
   }
-  AddRows(sequence, keys, /*is_delete=*/true);
+  AddRows(sequence, keys, /*is_delete=*/true, 0);
 }
 
 void Memtable::Apply(const PendingOp& op) {
   if (op.rows != nullptr) {
-    AddRows(op.sequence, op.rows, op.is_delete);
-  } else if (op.is_delete) {
-    Add(op.key, HashKey(op.key), op.sequence, VersionKind::kDelete, nullptr, 0);
+    AddRows(op.sequence, op.rows, op.kind == VersionKind::kDelete, op.expires);
   } else {
-    Add(op.key, HashKey(op.key), op.sequence, VersionKind::kBytes, op.value.data(),
+    Add(op.key, HashKey(op.key), op.sequence, op.kind, op.expiring, op.value.data(),
         static_cast<uint32_t>(op.value.size()));
   }
 }
 
 void Memtable::AddRows(SequenceNumber sequence, const std::shared_ptr<arrow::RecordBatch>& rows,
-                       bool is_delete) {
+                       bool is_delete, int64_t expires) {
   std::string bytes;
   std::vector<uint32_t> offsets;
   (is_delete ? info_->key_codec : info_->codec)->EncodeAll(*rows, &bytes, &offsets);
   char* keys = static_cast<char*>(arena_.Allocate(bytes.size()));
   std::memcpy(keys, bytes.data(), bytes.size());
   const MemtableBatch* batch = nullptr;
-  if (!is_delete) batch = &batches_.emplace_back(MemtableBatch{sequence, rows});
+  if (!is_delete) batch = &batches_.emplace_back(MemtableBatch{sequence, rows, expires});
   const auto key_at = [&](int64_t row) {
     return std::string_view(keys + offsets[row], offsets[row + 1] - offsets[row]);
   };
@@ -129,22 +153,27 @@ void Memtable::AddRows(SequenceNumber sequence, const std::shared_ptr<arrow::Rec
     }
     for (int64_t row = begin; row < end; ++row) {
       Add(key_at(row), hashes[row - begin], sequence,
-          is_delete ? VersionKind::kDelete : VersionKind::kRow, batch, static_cast<uint32_t>(row));
+          is_delete ? VersionKind::kDelete : VersionKind::kRow, expires != 0, batch,
+          static_cast<uint32_t>(row));
     }
   }
 }
 
-void Memtable::Add(std::string_view key, uint64_t hash, SequenceNumber sequence, VersionKind kind,
-                   const void* data, uint32_t size_or_row) {
-  const uint64_t tag = sequence << 2 | static_cast<uint64_t>(kind);
+const KeyVersion* Memtable::Add(std::string_view key, uint64_t hash, SequenceNumber sequence,
+                                VersionKind kind, bool expires, const void* data,
+                                uint32_t size_or_row) {
+  const uint64_t tag = KeyVersion::Tag(sequence, kind, expires);
+  const uint32_t operands = kind == VersionKind::kMerge ? 1 : 0;
   if (KeyNode* node = keys_->Find(key, hash)) {
+    const KeyVersion* older = node->newest.load(std::memory_order_relaxed);
     auto* version = new (arena_.Allocate(sizeof(KeyVersion)))
-        KeyVersion{tag, node->newest.load(std::memory_order_relaxed), data, size_or_row};
+        KeyVersion{tag, older, data, size_or_row, operands == 0 ? 0 : older->operands + 1};
     node->newest.store(version, std::memory_order_release);
-    return;
+    return version;
   }
   auto* memory = static_cast<uint8_t*>(arena_.Allocate(sizeof(KeyNode) + sizeof(KeyVersion)));
-  auto* version = new (memory + sizeof(KeyNode)) KeyVersion{tag, nullptr, data, size_or_row};
+  auto* version =
+      new (memory + sizeof(KeyNode)) KeyVersion{tag, nullptr, data, size_or_row, operands};
   auto* node = new (memory) KeyNode;
   node->newest.store(version, std::memory_order_relaxed);
   node->key_data = key.data();
@@ -154,6 +183,7 @@ void Memtable::Add(std::string_view key, uint64_t hash, SequenceNumber sequence,
   keys_->Insert(node);
   newest_node_.store(node, std::memory_order_release);
   num_keys_.store(num_keys_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  return version;
 }
 
 void Memtable::Prepare(bool ordered) {

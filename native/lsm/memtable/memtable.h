@@ -24,7 +24,6 @@
 #include <vector>
 
 #include "base/status.h"
-#include "io/log_file.h"
 #include "lsm/memtable/arena.h"
 #include "lsm/memtable/hash_index.h"
 #include "lsm/memtable/key_node.h"
@@ -47,6 +46,7 @@ struct RangeTombstone {
 struct AppendedBatch {
   SequenceNumber sequence;
   std::shared_ptr<arrow::RecordBatch> batch;
+  int64_t expires;                                  // of all rows; 0: never
   std::atomic<const AppendedBatch*> next{nullptr};  // newer
 };
 
@@ -55,13 +55,19 @@ class Memtable {
   Memtable(std::shared_ptr<const TableInfo> info, uint64_t generation, size_t expected_keys);
 
   // --- the writer -------------------------------------------------------------------------
-  /// Keep a segment mapped while this memtable lives.
-  void Pin(const std::shared_ptr<io::LogFile>& segment);
-  /// Key and value lie in a pinned segment.
-  void Put(SequenceNumber sequence, std::string_view key, std::string_view value);
+  /// Keep memory alive while this memtable lives: a log segment, or where unlogged rows lie.
+  void Pin(const std::shared_ptr<const void>& memory);
+  /// Key and value lie in pinned memory. An expiry lies in the 8 bytes before the value.
+  void Put(SequenceNumber sequence, std::string_view key, std::string_view value, bool expires);
+  /// The number of operands that lie on top of each other since the last put or delete.
+  uint32_t Merge(SequenceNumber sequence, std::string_view key, std::string_view operand,
+                 bool expires);
+  /// Put a copy of the value on top of merges that it is the sum of, at the same sequence.
+  void PutMerged(SequenceNumber sequence, std::string_view key, std::string_view value,
+                 int64_t expires);
   void Delete(SequenceNumber sequence, std::string_view key);
   void DeleteRange(SequenceNumber sequence, std::string_view from, std::string_view to);
-  void Insert(SequenceNumber sequence, std::shared_ptr<arrow::RecordBatch> rows);
+  void Insert(SequenceNumber sequence, std::shared_ptr<arrow::RecordBatch> rows, int64_t expires);
   void DeleteRows(SequenceNumber sequence, std::shared_ptr<arrow::RecordBatch> keys);
 
   // --- readers ----------------------------------------------------------------------------
@@ -90,30 +96,36 @@ class Memtable {
   /// Versions in here, tombstones included; for metrics.
   uint64_t num_rows() const { return num_rows_.load(std::memory_order_relaxed); }
   size_t memory_usage() const;
-  /// Some operation was a delete of any kind.
+  /// Some operation was a delete of any kind, or a merge.
   bool has_deletes() const { return has_deletes_; }
+  /// When the last of the rows that expire does; 0: none does.
+  int64_t max_expires() const { return max_expires_; }
   SequenceNumber min_sequence() const { return min_sequence_; }
   SequenceNumber max_sequence() const { return max_sequence_; }
 
  private:
   struct PendingOp {
     SequenceNumber sequence;
-    bool is_delete;
+    VersionKind kind;
+    bool expiring;
     std::string_view key;  // byte operations
     std::string_view value;
     std::shared_ptr<arrow::RecordBatch> rows;  // Arrow operations
+    int64_t expires;                           // of the rows
   };
 
   void Note(SequenceNumber sequence, uint64_t rows);
   void Apply(const PendingOp& op);
-  void Add(std::string_view key, uint64_t hash, SequenceNumber sequence, VersionKind kind,
-           const void* data, uint32_t size_or_row);
+  const KeyVersion* Add(std::string_view key, uint64_t hash, SequenceNumber sequence,
+                        VersionKind kind, bool expires, const void* data, uint32_t size_or_row);
+  uint32_t AddBytes(SequenceNumber sequence, VersionKind kind, std::string_view key,
+                    std::string_view value, bool expires);
   void AddRows(SequenceNumber sequence, const std::shared_ptr<arrow::RecordBatch>& rows,
-               bool is_delete);
+               bool is_delete, int64_t expires);
 
   const std::shared_ptr<const TableInfo> info_;
   const uint64_t generation_;
-  std::vector<std::shared_ptr<io::LogFile>> segments_;
+  std::vector<std::shared_ptr<const void>> pinned_;
   Arena arena_;
   std::unique_ptr<HashIndex> keys_;  // null without a key
   std::atomic<KeyNode*> newest_node_{nullptr};
@@ -127,6 +139,7 @@ class Memtable {
   SequenceNumber min_sequence_ = 0;  // writer and flush
   SequenceNumber max_sequence_ = 0;
   bool has_deletes_ = false;
+  int64_t max_expires_ = 0;
 
   // lazy_index: guarded by lazy_mutex_, which is then also the writer lock of the hash index.
   const bool lazy_;

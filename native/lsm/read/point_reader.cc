@@ -2,91 +2,222 @@
 
 #include <arrow/api.h>
 
-#include <array>
-
 #include "base/hash.h"
+#include "lsm/read/merge_chain.h"
 
 namespace marble::lsm {
 namespace {
 
-enum class Outcome { kAbsent, kDeleted, kFound };
+enum class Outcome { kAbsent, kDeleted, kFound, kMerge };
+
+template <typename T>
+T HiddenValue(const arrow::RecordBatch& batch, int column, int64_t row) {
+  return batch.column_data(column)->GetValues<T>(1)[row];
+}
+
+/// The versions of one key in one file, newest first. Starts at the newest one.
+class VersionsInFile {
+ public:
+  VersionsInFile(const SstFile& file, std::string_view key, RowLocation at)
+      : file_(file), key_(key), at_(at), number_(file.reader->batch_start(at.batch) + at.row) {}
+
+  Status Load() {
+    MARBLE_ASSIGN_OR_RETURN(batch_, file_.ReadBatch(at_.batch));
+    return Status::OK();
+  }
+  /// To the next older version; false: there is none.
+  Result<bool> Next() {
+    const SstReader& reader = *file_.reader;
+    // Without sequences a file has one version of a key.
+    if (reader.seq_column() < 0 || ++number_ >= reader.num_rows()) return false;
+    MARBLE_ASSIGN_OR_RETURN(const auto next_key, reader.KeyAt(number_, &scratch_));
+    if (next_key != key_) return false;
+    const RowLocation next = reader.Locate(number_);
+    const bool same_batch = next.batch == at_.batch;
+    at_ = next;
+    if (!same_batch) MARBLE_RETURN_NOT_OK(Load());
+    return true;
+  }
+  /// To the newest version that a sequence sees; false: it sees none.
+  Result<bool> SkipTo(SequenceNumber sequence) {
+    while (this->sequence() > sequence) {
+      MARBLE_ASSIGN_OR_RETURN(const bool more, Next());
+      if (!more) return false;
+    }
+    return true;
+  }
+
+  SequenceNumber sequence() const {
+    const int column = file_.reader->seq_column();
+    return column < 0 ? 0 : HiddenValue<uint64_t>(*batch_, column, at_.row);
+  }
+  RowKind kind() const {
+    const int column = file_.reader->kind_column();
+    return column < 0 ? RowKind::kPut
+                      : static_cast<RowKind>(HiddenValue<uint8_t>(*batch_, column, at_.row));
+  }
+  int64_t expires() const {
+    const int column = file_.reader->expires_column();
+    return column < 0 ? 0 : HiddenValue<int64_t>(*batch_, column, at_.row);
+  }
+  const std::shared_ptr<arrow::RecordBatch>& batch() const { return batch_; }
+  int64_t row() const { return at_.row; }
+
+ private:
+  const SstFile& file_;
+  const std::string_view key_;
+  RowLocation at_;
+  int64_t number_;
+  std::shared_ptr<arrow::RecordBatch> batch_;
+  std::string scratch_;
+};
 
 /// The visible version of `key` in one file.
 Result<Outcome> FindInFile(const SstFile& file, std::string_view key, uint64_t hash,
-                           SequenceNumber sequence, FoundRow* out) {
-  const SstReader& reader = *file.reader;
-  MARBLE_ASSIGN_OR_RETURN(const auto at, reader.Find(key, hash));
+                           const ReadView& view, FoundRow* out) {
+  MARBLE_ASSIGN_OR_RETURN(const auto at, file.reader->Find(key, hash));
   if (!at) return Outcome::kAbsent;
-  MARBLE_ASSIGN_OR_RETURN(auto batch, file.ReadBatch(at->batch));
-  int64_t row = at->row;
-  if (!file.PlainAt(sequence)) {
-    const int seq_column = reader.seq_column();
-    if (seq_column >= 0) {
-      // Older versions follow; they may cross into the next batch.
-      int64_t number = reader.batch_start(at->batch) + at->row;
-      int64_t index = at->batch;
-      std::string scratch;
-      while (static_cast<const arrow::UInt64Array&>(*batch->column(seq_column)).Value(row) >
-             sequence) {
-        if (++number >= reader.num_rows()) return Outcome::kAbsent;
-        MARBLE_ASSIGN_OR_RETURN(const auto next_key, reader.KeyAt(number, &scratch));
-        if (next_key != key) return Outcome::kAbsent;
-        const RowLocation next = reader.Locate(number);
-        if (next.batch != index) {
-          index = next.batch;
-          MARBLE_ASSIGN_OR_RETURN(batch, file.ReadBatch(index));
-        }
-        row = next.row;
-      }
-    }
-    const int kind_column = reader.kind_column();
-    if (kind_column >= 0 &&
-        static_cast<const arrow::UInt8Array&>(*batch->column(kind_column)).Value(row) ==
-            static_cast<uint8_t>(RowKind::kDelete)) {
-      return Outcome::kDeleted;
-    }
+  if (file.PlainAt(view)) {
+    MARBLE_ASSIGN_OR_RETURN(out->batch, file.ReadBatch(at->batch));
+    out->row = at->row;
+    return Outcome::kFound;
   }
-  out->batch = std::move(batch);
-  out->row = row;
+  VersionsInFile versions(file, key, *at);
+  MARBLE_RETURN_NOT_OK(versions.Load());
+  MARBLE_ASSIGN_OR_RETURN(const bool visible, versions.SkipTo(view.sequence));
+  if (!visible) return Outcome::kAbsent;
+  if (versions.kind() == RowKind::kDelete || view.Expired(versions.expires())) {
+    return Outcome::kDeleted;
+  }
+  if (versions.kind() == RowKind::kMerge) return Outcome::kMerge;
+  out->batch = versions.batch();
+  out->row = versions.row();
   return Outcome::kFound;
 }
 
-}  // namespace
-
-Result<FoundRow> FindRow(const SuperVersion& version, std::string_view key, SequenceNumber sequence,
-                         DbCounters* counters) {
-  FoundRow out;
-  const uint64_t hash = HashKey(key);
-  for (const auto& memtable : version.memtables) memtable->Prefetch(hash);
-  for (const auto& memtable : version.memtables) {
-    memtable->Prepare(/*ordered=*/false);
-    const KeyVersion* found = memtable->Find(key, hash, sequence);
-    if (memtable->range_tombstones() != nullptr) {
-      const SequenceNumber hidden = memtable->RangeTombstoneOver(key, sequence);
-      // It hides everything older, in here and below.
-      if (hidden > 0 && (found == nullptr || hidden > found->sequence())) return out;
-    }
-    if (found != nullptr) {
-      if (found->kind() != VersionKind::kDelete) out.version = found;
-      return out;
-    }
-  }
-  const TableVersion& files = *version.files;
-  if (files.empty()) return out;
-  // Touch the filters' cache lines of all candidates before testing the first.
+/// Touch the filters' cache lines of all candidates before the first is tested.
+void PrefetchFiles(const TableVersion& files, std::string_view key, uint64_t hash) {
   constexpr size_t kMaxPrefetch = 16;
   for (size_t i = 0; i < files.level0.size() && i < kMaxPrefetch; ++i) {
     files.level0[i]->reader->Prefetch(hash);
   }
   const SstFile* in_run = files.InRun(key);
   if (in_run != nullptr) in_run->reader->Prefetch(hash);
+}
+
+// --- Merges: the same walk again, from the newest operand to what it applies to ----------------
+
+Status CollectFromMemtable(const Memtable& memtable, std::string_view key, uint64_t hash,
+                           SequenceNumber sequence, MergeChain* chain) {
+  const SequenceNumber hidden =
+      memtable.range_tombstones() == nullptr ? 0 : memtable.RangeTombstoneOver(key, sequence);
+  for (const KeyVersion* v = memtable.Find(key, hash, sequence);
+       v != nullptr && v->sequence() >= hidden && !chain->complete(); v = v->older) {
+    switch (v->kind()) {
+      case VersionKind::kMerge:
+        chain->AddOperand(v->bytes(), v->expires(), nullptr);
+        break;
+      case VersionKind::kBytes:
+        chain->AddBase(v->bytes(), v->expires(), nullptr);
+        break;
+      case VersionKind::kRow:
+        chain->AddBase(ValueAt(*v->batch().batch, v->row()), v->expires(), nullptr);
+        break;
+      case VersionKind::kDelete:
+        chain->AddNothing();
+        break;
+    }
+  }
+  if (hidden > 0) chain->AddNothing();
+  return Status::OK();
+}
+
+Status CollectFromFile(const SstFile& file, std::string_view key, uint64_t hash,
+                       SequenceNumber sequence, MergeChain* chain) {
+  MARBLE_ASSIGN_OR_RETURN(const auto at, file.reader->Find(key, hash));
+  if (!at) return Status::OK();
+  VersionsInFile versions(file, key, *at);
+  MARBLE_RETURN_NOT_OK(versions.Load());
+  MARBLE_ASSIGN_OR_RETURN(bool more, versions.SkipTo(sequence));
+  while (more && !chain->complete()) {
+    const std::string_view value = ValueAt(*versions.batch(), versions.row());
+    if (versions.kind() == RowKind::kMerge) {
+      chain->AddOperand(value, versions.expires(), versions.batch());
+    } else if (versions.kind() == RowKind::kPut) {
+      chain->AddBase(value, versions.expires(), versions.batch());
+    } else {
+      chain->AddNothing();
+    }
+    MARBLE_ASSIGN_OR_RETURN(more, versions.Next());
+  }
+  return Status::OK();
+}
+
+Result<FoundRow> FindMerged(const TableInfo& info, const SuperVersion& version,
+                            std::string_view key, uint64_t hash, const ReadView& view) {
+  MergeChain chain(info);
+  for (const auto& memtable : version.memtables) {
+    if (chain.complete()) break;
+    MARBLE_RETURN_NOT_OK(CollectFromMemtable(*memtable, key, hash, view.sequence, &chain));
+  }
+  MARBLE_RETURN_NOT_OK(version.files->ForEachCandidate(key, hash, [&](const SstFile& file) {
+    return chain.complete() ? Status::OK()
+                            : CollectFromFile(file, key, hash, view.sequence, &chain);
+  }));
+  FoundRow out;
+  if (chain.empty() || view.Expired(chain.expires())) return out;
+  out.merged = std::make_shared<const std::string>(chain.Fold(key));
+  return out;
+}
+
+}  // namespace
+
+std::string_view ValueAt(const arrow::RecordBatch& batch, int64_t row) {
+  // The array's data directly: boxing a column takes a lock.
+  const arrow::ArrayData& values = *batch.column_data(1);
+  const int32_t* offsets = values.GetValues<int32_t>(1) + row;
+  const auto size = static_cast<size_t>(offsets[1] - offsets[0]);
+  if (size == 0) return {};
+  return {reinterpret_cast<const char*>(values.buffers[2]->data()) + offsets[0], size};
+}
+
+void PrefetchRow(const SuperVersion& version, std::string_view key, uint64_t hash) {
+  for (const auto& memtable : version.memtables) memtable->Prefetch(hash);
+  PrefetchFiles(*version.files, key, hash);
+}
+
+Result<FoundRow> FindRow(const TableInfo& info, const SuperVersion& version, std::string_view key,
+                         uint64_t hash, const ReadView& view, DbCounters* counters) {
+  FoundRow out;
+  for (const auto& memtable : version.memtables) memtable->Prefetch(hash);
+  for (const auto& memtable : version.memtables) {
+    memtable->Prepare(/*ordered=*/false);
+    const KeyVersion* found = memtable->Find(key, hash, view.sequence);
+    if (memtable->range_tombstones() != nullptr) {
+      const SequenceNumber hidden = memtable->RangeTombstoneOver(key, view.sequence);
+      // It hides everything older, in here and below.
+      if (hidden > 0 && (found == nullptr || hidden > found->sequence())) return out;
+    }
+    if (found != nullptr) {
+      if (found->kind() == VersionKind::kMerge) return FindMerged(info, version, key, hash, view);
+      if (found->kind() != VersionKind::kDelete && !view.Expired(found->expires())) {
+        out.version = found;
+      }
+      return out;
+    }
+  }
+  const TableVersion& files = *version.files;
+  if (files.empty()) return out;
+  PrefetchFiles(files, key, hash);
+  const SstFile* in_run = files.InRun(key);
   uint64_t negatives = 0;
+  Outcome outcome = Outcome::kAbsent;
   const auto look = [&](const SstFile& file) -> Result<bool> {
     if (!file.reader->MayContain(key, hash)) {
       ++negatives;
       return false;
     }
-    MARBLE_ASSIGN_OR_RETURN(const Outcome outcome, FindInFile(file, key, hash, sequence, &out));
+    MARBLE_ASSIGN_OR_RETURN(outcome, FindInFile(file, key, hash, view, &out));
     return outcome != Outcome::kAbsent;
   };
   bool done = false;
@@ -96,7 +227,8 @@ Result<FoundRow> FindRow(const SuperVersion& version, std::string_view key, Sequ
   if (!done && in_run != nullptr) {
     MARBLE_ASSIGN_OR_RETURN(done, look(*in_run));
   }
-  if (negatives > 0) DbCounters::Add(counters->bloom_negatives, negatives);
+  if (negatives > 0 && counters != nullptr) DbCounters::Add(counters->bloom_negatives, negatives);
+  if (outcome == Outcome::kMerge) return FindMerged(info, version, key, hash, view);
   return out;
 }
 

@@ -1,27 +1,38 @@
-// Finds the version of one key that a sequence number sees: memtables from newest to oldest,
-// level 0, the run. The key is hashed once. Any thread; what is found stays valid while the
-// super version is referenced.
+// Finds the version of one key that a view sees: memtables from newest to oldest, level 0, the
+// run. The key is hashed once. Any thread; what is found stays valid while the super version is
+// referenced.
 #pragma once
 
 #include <memory>
+#include <string>
 #include <string_view>
 
 #include "base/status.h"
 #include "lsm/read/counters.h"
+#include "lsm/read/read_view.h"
 #include "lsm/table_state.h"
 
 namespace marble::lsm {
 
-/// Where a live version lies: in a memtable, or in a row of a file's batch, or nowhere.
+/// Where a live version lies: in a memtable, in a row of a file's batch, in the sum of several
+/// versions, or nowhere.
 struct FoundRow {
   const KeyVersion* version = nullptr;
   std::shared_ptr<arrow::RecordBatch> batch;
   int64_t row = 0;
+  std::shared_ptr<const std::string> merged;
 
-  bool found() const { return version != nullptr || batch != nullptr; }
+  bool found() const { return version != nullptr || batch != nullptr || merged != nullptr; }
 };
 
-Result<FoundRow> FindRow(const SuperVersion& version, std::string_view key, SequenceNumber sequence,
-                         DbCounters* counters);
+/// `counters` may be null.
+Result<FoundRow> FindRow(const TableInfo& info, const SuperVersion& version, std::string_view key,
+                         uint64_t hash, const ReadView& view, DbCounters* counters);
+
+/// Begin to fetch what FindRow will look at first.
+void PrefetchRow(const SuperVersion& version, std::string_view key, uint64_t hash);
+
+/// The value bytes of a row of a state family's file; empty for a null.
+std::string_view ValueAt(const arrow::RecordBatch& batch, int64_t row);
 
 }  // namespace marble::lsm

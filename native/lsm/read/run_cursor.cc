@@ -1,12 +1,14 @@
 #include "lsm/read/run_cursor.h"
 
+#include "lsm/read/point_reader.h"
+
 namespace marble::lsm {
 namespace {
 
 class MemtableCursor : public RunCursor {
  public:
-  MemtableCursor(std::shared_ptr<Memtable> memtable, SequenceNumber sequence)
-      : memtable_(std::move(memtable)), snapshot_(sequence), cursor_(memtable_->NewCursor()) {}
+  MemtableCursor(std::shared_ptr<Memtable> memtable, const ReadView& view)
+      : memtable_(std::move(memtable)), view_(view), cursor_(memtable_->NewCursor()) {}
 
   Status SeekGE(std::string_view key) override {
     cursor_.SeekGE(key);
@@ -35,15 +37,36 @@ class MemtableCursor : public RunCursor {
       to->AddRows(version_->batch().batch, version_->row(), 1);
     }
   }
+  Status CollectChain(SequenceNumber hidden, MergeChain* chain) override {
+    for (const KeyVersion* v = version_;
+         v != nullptr && v->sequence() >= hidden && !chain->complete(); v = v->older) {
+      switch (v->kind()) {
+        case VersionKind::kMerge:
+          chain->AddOperand(v->bytes(), v->expires(), nullptr);
+          break;
+        case VersionKind::kBytes:
+          chain->AddBase(v->bytes(), v->expires(), nullptr);
+          break;
+        case VersionKind::kRow:
+          chain->AddBase(ValueAt(*v->batch().batch, v->row()), v->expires(), nullptr);
+          break;
+        case VersionKind::kDelete:
+          chain->AddNothing();
+          break;
+      }
+    }
+    return Status::OK();
+  }
 
  private:
   Status Settle(bool forward) {
     while (cursor_.Valid()) {
-      version_ = cursor_.node().VisibleAt(snapshot_);
+      version_ = cursor_.node().VisibleAt(view_.sequence);
       if (version_ != nullptr) {
         SetKey(cursor_.node().key());
         sequence_ = version_->sequence();
-        deleted_ = version_->kind() == VersionKind::kDelete;
+        deleted_ = version_->kind() == VersionKind::kDelete || view_.Expired(version_->expires());
+        merge_ = version_->kind() == VersionKind::kMerge;
         return Status::OK();
       }
       if (forward) {
@@ -57,15 +80,15 @@ class MemtableCursor : public RunCursor {
   }
 
   const std::shared_ptr<Memtable> memtable_;
-  const SequenceNumber snapshot_;
+  const ReadView view_;
   OrderedIndex::Cursor cursor_;
   const KeyVersion* version_ = nullptr;
 };
 
 class SstCursor : public RunCursor {
  public:
-  SstCursor(SstFileRef file, std::shared_ptr<const TableInfo> info, SequenceNumber sequence)
-      : snapshot_(sequence), plain_(file->PlainAt(sequence)), rows_(std::move(file), info) {}
+  SstCursor(SstFileRef file, std::shared_ptr<const TableInfo> info, const ReadView& view)
+      : view_(view), plain_(file->PlainAt(view)), rows_(std::move(file), std::move(info)) {}
 
   Status SeekGE(std::string_view key) override {
     int64_t row = 0;
@@ -87,6 +110,29 @@ class SstCursor : public RunCursor {
   SstRows* plain_rows() override { return plain_ ? &rows_ : nullptr; }
   void Collect(RowCollector* to) const override {
     to->AddRows(rows_.batch(), rows_.row_in_batch(), 1);
+  }
+  Status CollectChain(SequenceNumber hidden, MergeChain* chain) override {
+    const int64_t visible = rows_.row();
+    // Of equal keys the versions follow each other, newest first.
+    for (int64_t row = visible; row < group_end_ && !chain->complete(); ++row) {
+      MARBLE_RETURN_NOT_OK(rows_.MoveTo(row));
+      if (rows_.sequence() < hidden) break;
+      const std::string_view value = ValueAt(*rows_.batch(), rows_.row_in_batch());
+      switch (rows_.kind()) {
+        case RowKind::kMerge:
+          chain->AddOperand(value, rows_.expires(), rows_.batch());
+          break;
+        case RowKind::kPut:
+          chain->AddBase(value, rows_.expires(), rows_.batch());
+          break;
+        case RowKind::kDelete:
+          chain->AddNothing();
+          break;
+      }
+    }
+    MARBLE_RETURN_NOT_OK(rows_.MoveTo(visible));
+    key_ = rows_.key();  // its memory may have been used meanwhile
+    return Status::OK();
   }
 
  private:
@@ -130,7 +176,7 @@ class SstCursor : public RunCursor {
   Result<bool> FindVisible(int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; ++row) {
       MARBLE_RETURN_NOT_OK(rows_.MoveTo(row));
-      if (rows_.sequence() <= snapshot_) return true;
+      if (rows_.sequence() <= view_.sequence) return true;
     }
     return false;
   }
@@ -139,11 +185,15 @@ class SstCursor : public RunCursor {
     group_end_ = end;
     SetKey(rows_.key());
     sequence_ = plain_ ? 0 : rows_.sequence();
-    deleted_ = !plain_ && rows_.is_tombstone();
+    if (!plain_) {
+      const RowKind kind = rows_.kind();
+      deleted_ = kind == RowKind::kDelete || view_.Expired(rows_.expires());
+      merge_ = kind == RowKind::kMerge;
+    }
     return Status::OK();
   }
 
-  const SequenceNumber snapshot_;
+  const ReadView view_;
   const bool plain_;
   SstRows rows_;
   int64_t group_begin_ = 0;  // rows of the current key
@@ -154,13 +204,13 @@ class SstCursor : public RunCursor {
 }  // namespace
 
 std::unique_ptr<RunCursor> NewMemtableCursor(std::shared_ptr<Memtable> memtable,
-                                             SequenceNumber sequence) {
-  return std::make_unique<MemtableCursor>(std::move(memtable), sequence);
+                                             const ReadView& view) {
+  return std::make_unique<MemtableCursor>(std::move(memtable), view);
 }
 
 std::unique_ptr<RunCursor> NewSstCursor(SstFileRef file, std::shared_ptr<const TableInfo> info,
-                                        SequenceNumber sequence) {
-  return std::make_unique<SstCursor>(std::move(file), std::move(info), sequence);
+                                        const ReadView& view) {
+  return std::make_unique<SstCursor>(std::move(file), std::move(info), view);
 }
 
 }  // namespace marble::lsm

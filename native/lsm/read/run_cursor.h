@@ -1,5 +1,5 @@
-// One run (a memtable or an SSTable) as a scan at one sequence number sees it: per key the newest
-// visible version, in key order, forwards or backwards. One thread.
+// One run (a memtable or an SSTable) as a scan with one view sees it: per key the newest visible
+// version, in key order, forwards or backwards. One thread.
 #pragma once
 
 #include <memory>
@@ -7,6 +7,8 @@
 
 #include "base/status.h"
 #include "lsm/memtable/memtable.h"
+#include "lsm/read/merge_chain.h"
+#include "lsm/read/read_view.h"
 #include "lsm/read/row_collector.h"
 #include "lsm/read/sst_rows.h"
 
@@ -19,8 +21,10 @@ class RunCursor {
   bool valid() const { return valid_; }
   std::string_view key() const { return key_; }
   uint64_t prefix() const { return prefix_; }  // KeyPrefix(key())
-  /// The visible version is a tombstone.
+  /// The visible version is a tombstone, or has expired.
   bool deleted() const { return deleted_; }
+  /// The visible version is a merge operand: older ones belong to it, here and in older runs.
+  bool merge() const { return merge_; }
   /// Of the visible version; 0 when the run does not keep it.
   SequenceNumber sequence() const { return sequence_; }
 
@@ -32,6 +36,9 @@ class RunCursor {
   virtual Status Prev() = 0;
   /// Add the current row.
   virtual void Collect(RowCollector* to) const = 0;
+  /// Add the current key's visible versions to a chain, newest first, those of a sequence below
+  /// `hidden` left out. The cursor stays where it is.
+  virtual Status CollectChain(SequenceNumber hidden, MergeChain* chain) = 0;
 
   /// The file when every row of it is visible and live, so that stretches can be taken whole.
   virtual SstRows* plain_rows() { return nullptr; }
@@ -46,14 +53,15 @@ class RunCursor {
   }
   bool valid_ = false;
   bool deleted_ = false;
+  bool merge_ = false;
   SequenceNumber sequence_ = 0;
   std::string_view key_;
   uint64_t prefix_ = 0;
 };
 
 std::unique_ptr<RunCursor> NewMemtableCursor(std::shared_ptr<Memtable> memtable,
-                                             SequenceNumber sequence);
+                                             const ReadView& view);
 std::unique_ptr<RunCursor> NewSstCursor(SstFileRef file, std::shared_ptr<const TableInfo> info,
-                                        SequenceNumber sequence);
+                                        const ReadView& view);
 
 }  // namespace marble::lsm

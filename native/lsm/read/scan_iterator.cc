@@ -3,6 +3,9 @@
 #include <arrow/api.h>
 
 #include <algorithm>
+#include <deque>
+#include <string>
+#include <utility>
 
 #include "lsm/read/run_cursor.h"
 
@@ -19,12 +22,12 @@ constexpr int64_t kGatherBytes = limits::kTableBatchBytes;
 /// What both kinds of scan share: limit, counters, the collector of gathered rows.
 class ScanBase : public Iterator {
  public:
-  ScanBase(TableHandle table, SuperVersionRef version, SequenceNumber sequence,
+  ScanBase(TableHandle table, SuperVersionRef version, const ReadView& view,
            const ScanOptions& options, std::shared_ptr<DbCounters> counters)
       : table_(std::move(table)),
         info_(table_->info()),
         version_(std::move(version)),
-        sequence_(sequence),
+        view_(view),
         options_(options),
         batch_rows_(options.batch_rows > 0 ? options.batch_rows : limits::kTableBatchRows),
         left_(options.limit < 0 ? INT64_MAX : options.limit),
@@ -64,7 +67,7 @@ class ScanBase : public Iterator {
   const TableHandle table_;
   const TableInfo& info_;
   const SuperVersionRef version_;
-  const SequenceNumber sequence_;
+  const ReadView view_;
   const ScanOptions options_;  // its snapshot stays registered
   const int64_t batch_rows_;
   int64_t left_;
@@ -81,15 +84,15 @@ class KeyedScan : public ScanBase {
     for (const auto& memtable : version_->memtables) {
       memtable->Prepare(/*ordered=*/true);
       for (const RangeTombstone* t = memtable->range_tombstones(); t != nullptr; t = t->next) {
-        if (t->sequence <= sequence_) tombstones_.push_back({cursors_.size(), t});
+        if (t->sequence <= view_.sequence) tombstones_.push_back({cursors_.size(), t});
       }
-      cursors_.push_back(NewMemtableCursor(memtable, sequence_));
+      cursors_.push_back(NewMemtableCursor(memtable, view_));
     }
     const auto add_file = [&](const SstFileRef& file) {
       const auto& range = options_.range;
       if (!range.upper.empty() && file->meta.min_key >= range.upper) return;
       if (!range.lower.empty() && file->meta.max_key < range.lower) return;
-      cursors_.push_back(NewSstCursor(file, table_->info_ref(), sequence_));
+      cursors_.push_back(NewSstCursor(file, table_->info_ref(), view_));
     };
     for (const auto& file : version_->files->level0) add_file(file);
     for (const auto& file : version_->files->run) add_file(file);
@@ -98,6 +101,7 @@ class KeyedScan : public ScanBase {
 
   Result<ScanBatch> Next() override {
     if (!ready_.empty()) return Gathered();
+    merged_.clear();
     if (!started_) {
       started_ = true;
       for (auto& cursor : cursors_) {
@@ -124,6 +128,47 @@ class KeyedScan : public ScanBase {
       if (tombstone->Covers(cursor.key())) return true;
     }
     return false;
+  }
+
+  /// Below which sequence the versions of run `run` are hidden from the key of `cursor` by the
+  /// range tombstones of newer runs (all) or of its own.
+  SequenceNumber HiddenBelow(size_t run, std::string_view key) const {
+    SequenceNumber hidden = 0;
+    for (const auto& [memtable, tombstone] : tombstones_) {
+      if (memtable > run || !tombstone->Covers(key)) continue;
+      if (memtable < run) return kMaxSequence;
+      hidden = std::max(hidden, tombstone->sequence);
+    }
+    return hidden;
+  }
+
+  /// The winner stands on a merge operand: gather what belongs to it from its own run and from
+  /// all older ones that stand on the same key, and collect the sum.
+  Status CollectMerged(size_t winner) {
+    MergeChain chain(info_);
+    merge_key_.assign(cursors_[winner]->key());
+    for (size_t i = winner; i < cursors_.size() && !chain.complete(); ++i) {
+      RunCursor& cursor = *cursors_[i];
+      if (!cursor.valid() || cursor.key() != merge_key_) continue;
+      const SequenceNumber hidden = HiddenBelow(i, merge_key_);
+      MARBLE_RETURN_NOT_OK(cursor.CollectChain(hidden, &chain));
+      if (hidden > 0) chain.AddNothing();
+    }
+    if (chain.empty() || view_.Expired(chain.expires())) return Status::OK();
+    merged_.push_back({merge_key_, chain.Fold(merge_key_)});
+    collector_.AddBytes(merged_.back().first, merged_.back().second);
+    --left_;
+    return Status::OK();
+  }
+
+  /// What the winner stands on, if it lives.
+  Status CollectWinner(size_t winner) {
+    RunCursor& cursor = *cursors_[winner];
+    if (cursor.deleted() || Covered(winner)) return Status::OK();
+    if (cursor.merge()) return CollectMerged(winner);
+    cursor.Collect(&collector_);
+    --left_;
+    return Status::OK();
   }
 
   Result<ScanBatch> NextForward() {
@@ -158,14 +203,18 @@ class KeyedScan : public ScanBase {
         streak_ = 0;
       }
       if (tie) {
+        MARBLE_RETURN_NOT_OK(CollectWinner(winner));
         for (size_t i = winner + 1; i < cursors_.size(); ++i) {
           if (cursors_[i]->valid() && CompareKeys(*cursors_[i], cursor) == 0) {
             MARBLE_RETURN_NOT_OK(cursors_[i]->Next());
           }
         }
-      } else if (SstRows* rows = tombstones_.empty() && (second == kNone || ++streak_ > kStreak)
-                                     ? cursor.plain_rows()
-                                     : nullptr) {
+        MARBLE_RETURN_NOT_OK(cursor.Next());
+        continue;
+      }
+      if (SstRows* rows = tombstones_.empty() && (second == kNone || ++streak_ > kStreak)
+                              ? cursor.plain_rows()
+                              : nullptr) {
         std::string_view bound = upper;
         if (second != kNone && (bound.empty() || cursors_[second]->key() < bound)) {
           bound = cursors_[second]->key();
@@ -190,10 +239,7 @@ class KeyedScan : public ScanBase {
         MARBLE_RETURN_NOT_OK(cursor.SkipTo(rows->row() + count));
         continue;
       }
-      if (!cursor.deleted() && !Covered(winner)) {
-        cursor.Collect(&collector_);
-        --left_;
-      }
+      MARBLE_RETURN_NOT_OK(CollectWinner(winner));
       MARBLE_RETURN_NOT_OK(cursor.Next());
     }
     return Gathered();
@@ -211,14 +257,11 @@ class KeyedScan : public ScanBase {
       if (winner == kNone) break;
       RunCursor& cursor = *cursors_[winner];
       if (!lower.empty() && cursor.key() < lower) break;
+      MARBLE_RETURN_NOT_OK(CollectWinner(winner));
       for (size_t i = winner + 1; i < cursors_.size(); ++i) {
         if (cursors_[i]->valid() && CompareKeys(*cursors_[i], cursor) == 0) {
           MARBLE_RETURN_NOT_OK(cursors_[i]->Prev());
         }
-      }
-      if (!cursor.deleted() && !Covered(winner)) {
-        cursor.Collect(&collector_);
-        --left_;
       }
       MARBLE_RETURN_NOT_OK(cursor.Prev());
     }
@@ -227,6 +270,8 @@ class KeyedScan : public ScanBase {
 
   std::vector<std::unique_ptr<RunCursor>> cursors_;                   // newest run first
   std::vector<std::pair<size_t, const RangeTombstone*>> tombstones_;  // with their run
+  std::deque<std::pair<std::string, std::string>> merged_;  // what the collector points to
+  std::string merge_key_;
   bool started_ = false;
   size_t last_winner_ = SIZE_MAX;
   int streak_ = 0;
@@ -249,9 +294,9 @@ class AppendOrderScan : public ScanBase {
     }
     for (auto it = version_->memtables.rbegin(); it != version_->memtables.rend(); ++it) {
       for (const AppendedBatch* batch = (*it)->first_batch();
-           batch != nullptr && batch->sequence <= sequence_;
+           batch != nullptr && batch->sequence <= view_.sequence;
            batch = batch->next.load(std::memory_order_acquire)) {
-        pieces_.push_back({nullptr, -1, batch});
+        if (!view_.Expired(batch->expires)) pieces_.push_back({nullptr, -1, batch});
       }
     }
     if (options_.reverse) std::reverse(pieces_.begin(), pieces_.end());
@@ -271,32 +316,41 @@ class AppendOrderScan : public ScanBase {
         MARBLE_ASSIGN_OR_RETURN(batch, piece.file->ReadBatch(piece.index));
         count = VisibleRows(*piece.file, *batch);
       }
-      if (count == 0) {
-        ++next_;
-        continue;
-      }
       if (options_.reverse) {
-        for (int64_t row = count; row-- > 0 && left_ > 0; --left_) {
+        for (int64_t row = count; row-- > 0 && left_ > 0;) {
+          if (Expired(piece, *batch, row)) continue;
           collector_.AddRows(batch, row, 1);
+          --left_;
         }
         ++next_;
         continue;
       }
-      count = std::min(count, left_);
-      const bool whole = piece.file != nullptr || count >= kSliceRows;
-      if (!whole) {
-        collector_.AddRows(batch, 0, count);
-        left_ -= count;
+      // The next rows of the piece that live: usually all of them.
+      int64_t start = row_;
+      while (start < count && Expired(piece, *batch, start)) ++start;
+      int64_t end = MayExpire(piece) ? start : count;
+      while (end < count && end - start < left_ && !Expired(piece, *batch, end)) ++end;
+      if (end - start > left_) end = start + left_;
+      if (start == end) {
         ++next_;
+        row_ = 0;
         continue;
       }
-      if (!collector_.empty()) return Gathered();
-      ++next_;
-      if (piece.file != nullptr) return FileSlice(*piece.file, *batch, piece.index, 0, count);
-      left_ -= count;
+      const bool whole = piece.file != nullptr || end - start >= kSliceRows;
+      if (whole && !collector_.empty()) return Gathered();
+      row_ = end;
+      if (!whole) {
+        collector_.AddRows(batch, start, end - start);
+        left_ -= end - start;
+        continue;
+      }
+      if (piece.file != nullptr) {
+        return FileSlice(*piece.file, *batch, piece.index, start, end - start);
+      }
+      left_ -= end - start;
       DbCounters::Add(counters_->merged_batches);
       ScanBatch out;
-      out.batch = SliceOfTable(info_, *batch, 0, count);
+      out.batch = SliceOfTable(info_, *batch, start, end - start);
       return out;
     }
     return Gathered();
@@ -312,25 +366,35 @@ class AppendOrderScan : public ScanBase {
   /// Rows are in the order of their sequences: the visible ones come first.
   int64_t VisibleRows(const SstFile& file, const arrow::RecordBatch& batch) const {
     const int column = file.reader->seq_column();
-    if (column < 0 || file.meta.max_sequence <= sequence_) return batch.num_rows();
+    if (column < 0 || file.meta.max_sequence <= view_.sequence) return batch.num_rows();
     const auto& sequences = static_cast<const arrow::UInt64Array&>(*batch.column(column));
     const uint64_t* begin = sequences.raw_values();
-    return std::upper_bound(begin, begin + sequences.length(), sequence_) - begin;
+    return std::upper_bound(begin, begin + sequences.length(), view_.sequence) - begin;
+  }
+  /// Some rows of a piece have expired and others may not have. Batches in memory expire whole.
+  bool MayExpire(const Piece& piece) const {
+    return piece.file != nullptr && view_.Expired(piece.file->reader->min_expires());
+  }
+  bool Expired(const Piece& piece, const arrow::RecordBatch& batch, int64_t row) const {
+    if (!MayExpire(piece)) return false;
+    const auto* expires =
+        batch.column_data(piece.file->reader->expires_column())->GetValues<int64_t>(1);
+    return view_.Expired(expires[row]);
   }
 
   std::vector<Piece> pieces_;
-  size_t next_ = 0;
+  size_t next_ = 0;  // piece
+  int64_t row_ = 0;  // of it
 };
 
 }  // namespace
 
 Result<std::unique_ptr<Iterator>> NewScanIterator(const TableHandle& table, SuperVersionRef version,
-                                                  SequenceNumber sequence,
-                                                  const ScanOptions& options,
+                                                  const ReadView& view, const ScanOptions& options,
                                                   std::shared_ptr<DbCounters> counters) {
   if (table->info().keyed()) {
-    auto scan = std::make_unique<KeyedScan>(table, std::move(version), sequence, options,
-                                            std::move(counters));
+    auto scan =
+        std::make_unique<KeyedScan>(table, std::move(version), view, options, std::move(counters));
     MARBLE_RETURN_NOT_OK(scan->Open());
     return scan;
   }
@@ -339,7 +403,7 @@ Result<std::unique_ptr<Iterator>> NewScanIterator(const TableHandle& table, Supe
                      "table '" + table->info().name() +
                          "' has no primary key: a scan of it cannot have key bounds");
   }
-  auto scan = std::make_unique<AppendOrderScan>(table, std::move(version), sequence, options,
+  auto scan = std::make_unique<AppendOrderScan>(table, std::move(version), view, options,
                                                 std::move(counters));
   MARBLE_RETURN_NOT_OK(scan->Open());
   return scan;

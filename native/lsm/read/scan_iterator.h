@@ -10,14 +10,14 @@
 
 #include "lsm/db.h"
 #include "lsm/read/counters.h"
+#include "lsm/read/read_view.h"
 #include "lsm/table_state.h"
 
 namespace marble::lsm {
 
 /// `counters` must outlive the iterator through `keep_alive`; so must the snapshot.
 Result<std::unique_ptr<Iterator>> NewScanIterator(const TableHandle& table, SuperVersionRef version,
-                                                  SequenceNumber sequence,
-                                                  const ScanOptions& options,
+                                                  const ReadView& view, const ScanOptions& options,
                                                   std::shared_ptr<DbCounters> counters);
 
 }  // namespace marble::lsm

@@ -58,15 +58,18 @@ Status SstRows::MoveTo(int64_t row) {
 
 SequenceNumber SstRows::sequence() const {
   const int column = file_->reader->seq_column();
-  if (column < 0) return 0;
-  return static_cast<const arrow::UInt64Array&>(*batch_->column(column)).Value(row_in_batch());
+  return column < 0 ? 0 : batch_->column_data(column)->GetValues<uint64_t>(1)[row_in_batch()];
 }
 
-bool SstRows::is_tombstone() const {
+RowKind SstRows::kind() const {
   const int column = file_->reader->kind_column();
-  if (column < 0) return false;
-  return static_cast<const arrow::UInt8Array&>(*batch_->column(column)).Value(row_in_batch()) ==
-         static_cast<uint8_t>(RowKind::kDelete);
+  if (column < 0) return RowKind::kPut;
+  return static_cast<RowKind>(batch_->column_data(column)->GetValues<uint8_t>(1)[row_in_batch()]);
+}
+
+int64_t SstRows::expires() const {
+  const int column = file_->reader->expires_column();
+  return column < 0 ? 0 : batch_->column_data(column)->GetValues<int64_t>(1)[row_in_batch()];
 }
 
 }  // namespace marble::lsm

@@ -30,7 +30,8 @@ class SstRows {
   std::string_view key() const { return key_; }
   /// 0 when the file has none: every snapshot sees the row.
   SequenceNumber sequence() const;
-  bool is_tombstone() const;
+  RowKind kind() const;
+  int64_t expires() const;  // 0: never
   const std::shared_ptr<arrow::RecordBatch>& batch() const { return batch_; }
   int64_t batch_index() const { return batch_index_; }
   int64_t row_in_batch() const { return row_ - batch_begin_; }

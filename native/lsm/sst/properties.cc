@@ -19,6 +19,9 @@ enum Tag : uint64_t {
   kHidden = 11,
   kKeyColumns = 12,
   kClean = 13,
+  kMinExpires = 14,
+  kMaxExpires = 15,
+  kExpiring = 16,
 };
 constexpr uint64_t kSeqFlag = 1;
 constexpr uint64_t kKindFlag = 2;
@@ -57,6 +60,11 @@ std::string EncodeProperties(const SstProperties& p) {
   for (const int column : p.key_columns) PutVarint(&columns, static_cast<uint64_t>(column));
   PutBytes(&out, kKeyColumns, columns);
   PutNumber(&out, kClean, p.clean ? 1 : 0);
+  if (p.hidden.expires) {
+    PutNumber(&out, kMinExpires, static_cast<uint64_t>(p.min_expires));
+    PutNumber(&out, kMaxExpires, static_cast<uint64_t>(p.max_expires));
+    PutNumber(&out, kExpiring, p.expiring);
+  }
   return out;
 }
 
@@ -82,7 +90,7 @@ Result<SstProperties> DecodeProperties(std::string_view section) {
         if (!columns.Varint(&column) || column > kMaxColumn) return damaged();
         p.key_columns.push_back(static_cast<int>(column));
       }
-    } else if (tag >= kRows && tag <= kClean) {
+    } else if (tag >= kRows && tag <= kExpiring) {
       if (bytes.size() != sizeof(uint64_t)) return damaged();
       const auto value = LoadFixed<uint64_t>(bytes.data());
       switch (static_cast<Tag>(tag)) {
@@ -117,6 +125,15 @@ Result<SstProperties> DecodeProperties(std::string_view section) {
         case kClean:
           p.clean = value != 0;
           break;
+        case kMinExpires:
+          p.min_expires = static_cast<int64_t>(value);
+          break;
+        case kMaxExpires:
+          p.max_expires = static_cast<int64_t>(value);
+          break;
+        case kExpiring:
+          p.expiring = value;
+          break;
         default:
           break;
       }
@@ -125,8 +142,11 @@ Result<SstProperties> DecodeProperties(std::string_view section) {
     }
     seen |= uint64_t{1} << tag;
   }
-  constexpr uint64_t kAll = ((uint64_t{1} << (kClean + 1)) - 1) & ~uint64_t{1};
-  if (seen != kAll) return damaged();
+  uint64_t all = ((uint64_t{1} << (kClean + 1)) - 1) & ~uint64_t{1};
+  if (p.hidden.expires) {
+    for (const Tag tag : {kMinExpires, kMaxExpires, kExpiring}) all |= uint64_t{1} << tag;
+  }
+  if (seen != all) return damaged();
   return p;
 }
 

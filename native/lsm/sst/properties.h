@@ -27,6 +27,9 @@ struct SstProperties {
   HiddenColumns hidden;
   std::vector<int> key_columns;  // empty: no primary key
   bool clean = false;
+  int64_t min_expires = 0;  // of the rows that expire; 0: none does
+  int64_t max_expires = 0;
+  uint64_t expiring = 0;  // rows that expire
 };
 
 std::string EncodeProperties(const SstProperties& properties);

@@ -11,10 +11,10 @@ namespace marble::lsm {
 
 /// Hidden columns, appended behind the table's own, each only where it is needed.
 inline constexpr char kSeqColumn[] = "__seq";          // uint64: where versions matter
-inline constexpr char kKindColumn[] = "__kind";        // uint8: where there are tombstones
+inline constexpr char kKindColumn[] = "__kind";        // uint8: where not every row is a put
 inline constexpr char kExpiresColumn[] = "__expires";  // int64 ms: where rows expire
 
-enum class RowKind : uint8_t { kPut = 0, kDelete = 1 };
+enum class RowKind : uint8_t { kPut = 0, kDelete = 1, kMerge = 2 };
 
 struct BufferSpan {
   uint64_t offset;  // in the .arrow file
@@ -40,12 +40,13 @@ struct FileMeta {
   uint64_t arrow_bytes = 0;
   uint64_t idx_bytes = 0;
   uint64_t rows = 0;
-  uint64_t tombstones = 0;
+  uint64_t tombstones = 0;  // and merge operands: rows that are no puts
   SequenceNumber min_sequence = 0;
   SequenceNumber max_sequence = 0;
   std::string min_key;  // encoded
   std::string max_key;
-  /// No tombstones, no expiry, one version per key: alone in its range it is scanned with no copy.
+  /// Puts alone, one version per key: alone in its range it is scanned with no copy, as long as
+  /// no row has expired.
   bool clean = false;
   uint32_t idx_crc = 0;  // CRC-32C of the whole .idx file, checked at open
 };

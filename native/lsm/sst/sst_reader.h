@@ -54,6 +54,10 @@ class SstReader {
   virtual int seq_column() const = 0;
   virtual int kind_column() const = 0;
   virtual int expires_column() const = 0;
+  /// When the first row expires, ms since the epoch; 0: none does.
+  virtual int64_t min_expires() const = 0;
+  /// When the last of those that expire does.
+  virtual int64_t max_expires() const = 0;
 
   /// False: the key is certainly not in this file (bounds or Bloom filter). No I/O.
   virtual bool MayContain(std::string_view key, uint64_t hash) const = 0;

@@ -43,6 +43,8 @@ class SstReaderImpl : public SstReader, public std::enable_shared_from_this<SstR
   int seq_column() const override { return seq_column_; }
   int kind_column() const override { return kind_column_; }
   int expires_column() const override { return expires_column_; }
+  int64_t min_expires() const override { return properties_.min_expires; }
+  int64_t max_expires() const override { return properties_.max_expires; }
   bool MayContain(std::string_view key, uint64_t hash) const override {
     return InBounds(key) && (!bloom_ || bloom_->MayContain(hash));
   }

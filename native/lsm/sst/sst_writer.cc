@@ -86,6 +86,8 @@ class SstWriterImpl : public SstWriter {
   uint64_t batches_ = 0;
   uint64_t tombstones_ = 0;
   uint64_t expiring_ = 0;
+  int64_t min_expires_ = 0;
+  int64_t max_expires_ = 0;
 
   // Of the keys.
   std::string key_bytes_;
@@ -134,8 +136,9 @@ Status SstWriterImpl::CheckRows(const arrow::RecordBatch& rows, const SequenceNu
   const int64_t n = rows.num_rows();
   if (kinds != nullptr && !options_.write_kind &&
       std::any_of(kinds, kinds + n, [](uint8_t kind) { return kind != 0; })) {
-    return MakeError(ErrorCode::kInvalidArgument,
-                     arrow_path_ + ": a tombstone was appended, but write_kind is not set");
+    return MakeError(
+        ErrorCode::kInvalidArgument,
+        arrow_path_ + ": a row that is no put was appended, but write_kind is not set");
   }
   if (expires != nullptr && !options_.write_expires &&
       std::any_of(expires, expires + n, [](int64_t at) { return at != 0; })) {
@@ -240,7 +243,11 @@ Status SstWriterImpl::Append(const arrow::RecordBatch& rows, const SequenceNumbe
       const uint8_t kind = kinds == nullptr ? 0 : kinds[i];
       const int64_t expiry = expires == nullptr ? 0 : expires[i];
       if (kind != 0) ++tombstones_;
-      if (expiry != 0) ++expiring_;
+      if (expiry != 0) {
+        ++expiring_;
+        min_expires_ = min_expires_ == 0 ? expiry : std::min(min_expires_, expiry);
+        max_expires_ = std::max(max_expires_, expiry);
+      }
       if (options_.write_kind) pending_kind_.push_back(kind);
       if (options_.write_expires) pending_expires_.push_back(expiry);
     }
@@ -314,8 +321,10 @@ Result<FileMeta> SstWriterImpl::Finish(SequenceNumber min_sequence, SequenceNumb
   properties.max_key = last_key_;
   properties.hidden = {options_.write_seq, options_.write_kind, options_.write_expires};
   properties.key_columns = options_.key_columns;
-  properties.clean =
-      tombstones_ == 0 && expiring_ == 0 && (options_.codec == nullptr || distinct_keys_ == rows_);
+  properties.clean = tombstones_ == 0 && (options_.codec == nullptr || distinct_keys_ == rows_);
+  properties.min_expires = min_expires_;
+  properties.max_expires = max_expires_;
+  properties.expiring = expiring_;
 
   FileMeta meta;
   meta.number = options_.number;

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "lsm/read/read_view.h"
 #include "lsm/sst/sst_format.h"
 #include "lsm/sst/sst_reader.h"
 
@@ -21,9 +22,10 @@ struct SstFile {
   SstFile(const SstFile&) = delete;
   SstFile& operator=(const SstFile&) = delete;
 
-  /// Every row is visible at `sequence` and there is one per key, none a tombstone.
-  bool PlainAt(SequenceNumber sequence) const {
-    return meta.clean && (reader->seq_column() < 0 || meta.max_sequence <= sequence);
+  /// Every row is a put that the view sees, and there is one per key.
+  bool PlainAt(const ReadView& view) const {
+    return meta.clean && (reader->seq_column() < 0 || meta.max_sequence <= view.sequence) &&
+           !view.Expired(reader->min_expires());
   }
 
   /// reader->ReadBatch, built once and kept (unless every read is to be verified again): a get
@@ -54,6 +56,16 @@ struct TableVersion {
   const SstFile* InRun(std::string_view key) const;
   /// Whether some file may hold a version of `key`.
   bool MayContain(std::string_view key, uint64_t hash) const;
+  /// Call `visit` (Status(const SstFile&)) for each file that may hold `key`, newest first.
+  template <typename Visit>
+  Status ForEachCandidate(std::string_view key, uint64_t hash, const Visit& visit) const {
+    for (const auto& file : level0) {
+      if (file->reader->MayContain(key, hash)) MARBLE_RETURN_NOT_OK(visit(*file));
+    }
+    const SstFile* file = InRun(key);
+    if (file != nullptr && file->reader->MayContain(key, hash)) MARBLE_RETURN_NOT_OK(visit(*file));
+    return Status::OK();
+  }
 };
 
 /// Put files in their places: level 0 by number, descending; the run by key.

@@ -44,6 +44,7 @@ constexpr uint64_t kSystem = 2;
 constexpr uint64_t kPointIndex = 4;
 constexpr uint64_t kZoneMaps = 8;
 constexpr uint64_t kLazyIndex = 16;
+constexpr uint64_t kUnlogged = 32;
 
 Result<std::string> EncodeTable(const TableDescriptor& table) {
   std::string out;
@@ -56,10 +57,12 @@ Result<std::string> EncodeTable(const TableDescriptor& table) {
   const TableOptions& o = table.options;
   PutVarint(&out, (table.is_state_family ? kStateFamily : 0) | (table.is_system ? kSystem : 0) |
                       (o.point_index ? kPointIndex : 0) | (o.zone_maps ? kZoneMaps : 0) |
-                      (o.lazy_index ? kLazyIndex : 0));
+                      (o.lazy_index ? kLazyIndex : 0) | (o.logged ? 0 : kUnlogged));
   PutFixed<double>(&out, o.bloom_bits_per_key);
   PutVarint(&out, static_cast<uint64_t>(o.batch_rows));
   PutVarint(&out, static_cast<uint64_t>(o.batch_bytes));
+  PutVarint(&out, static_cast<uint64_t>(o.ttl_ms));
+  PutLengthPrefixed(&out, o.merge_operator);
   return out;
 }
 
@@ -87,11 +90,20 @@ Result<TableDescriptor> DecodeTable(std::string_view bytes) {
       !in.Varint(&batch_bytes)) {
     return Malformed("table");
   }
+  // The first manifests ended here.
+  uint64_t ttl_ms = 0;
+  std::string_view merge_operator;
+  if (in.remaining() > 0 && (!in.Varint(&ttl_ms) || !in.LengthPrefixed(&merge_operator))) {
+    return Malformed("table");
+  }
   table.is_state_family = flags & kStateFamily;
   table.is_system = flags & kSystem;
   table.options.point_index = flags & kPointIndex;
   table.options.zone_maps = flags & kZoneMaps;
   table.options.lazy_index = flags & kLazyIndex;
+  table.options.logged = (flags & kUnlogged) == 0;
+  table.options.ttl_ms = static_cast<int64_t>(ttl_ms);
+  table.options.merge_operator = merge_operator;
   table.options.batch_rows = static_cast<int64_t>(rows);
   table.options.batch_bytes = static_cast<int64_t>(batch_bytes);
   // The schema must not point into the manifest's buffer.

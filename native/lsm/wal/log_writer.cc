@@ -130,8 +130,9 @@ class LogWriterImpl final : public LogWriter {
     return Status::OK();
   }
 
-  Result<PublishedRecord> Append(size_t payload_bytes, const Fill& fill,
-                                 const Publish& publish) override {
+  Result<std::optional<PublishedRecord>> AppendIf(size_t payload_bytes, const Fill& fill,
+                                                  const Decide& decide,
+                                                  const Publish& publish) override {
     if (payload_bytes > limits::kMaxWriteBatchBytes) {
       return MakeError(ErrorCode::kTooLarge, "a write batch of " + std::to_string(payload_bytes) +
                                                  " bytes is larger than " +
@@ -155,14 +156,21 @@ class LogWriterImpl final : public LogWriter {
 
     Status filled = fill(own.segment->file->data() + own.layout.payload);
     if (!filled.ok()) own.header.type = static_cast<uint8_t>(RecordType::kVoid);
-    Complete(&own);
+    // Without its header the record is not valid: it gets it when the decision is made.
+    if (decide == nullptr) Complete(&own);
 
     WaitForTurn(own.start());
+    bool decided = true;
+    if (decide != nullptr) {
+      decided = !filled.ok() || decide();
+      if (!decided) own.header.type = static_cast<uint8_t>(RecordType::kVoid);
+      Complete(&own);
+    }
     PublishedRecord record{own.header.sequence, own.segment->id,
                            own.end(),           own.segment->file->data() + own.layout.payload,
                            payload_bytes,       own.segment->file};
     Status published = PublishBytes(own);
-    if (published.ok() && filled.ok()) {
+    if (published.ok() && filled.ok() && decided) {
       published = publish(record);
       if (!published.ok()) published = Fail(published);
     }
@@ -170,6 +178,7 @@ class LogWriterImpl final : public LogWriter {
     EndTurn(own.end());
     MARBLE_RETURN_NOT_OK(filled);
     MARBLE_RETURN_NOT_OK(published);
+    if (!decided) return std::nullopt;
     return record;
   }
 

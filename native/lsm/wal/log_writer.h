@@ -15,7 +15,9 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
+#include <utility>
 
 #include "base/limits.h"
 #include "base/status.h"
@@ -51,6 +53,7 @@ class LogWriter {
  public:
   using Fill = std::function<Status(uint8_t* to)>;
   using Publish = std::function<Status(const PublishedRecord&)>;
+  using Decide = std::function<bool()>;
 
   virtual ~LogWriter() = default;
 
@@ -62,8 +65,16 @@ class LogWriter {
   /// Append one write batch of exactly `payload_bytes`, which `fill` writes to 64-byte aligned
   /// memory. Returns when published (durability 'process'). kNoSpace, kReadOnly, kTooLarge.
   /// If `fill` fails, the space is filled with a void record and its error is returned.
-  virtual Result<PublishedRecord> Append(size_t payload_bytes, const Fill& fill,
-                                         const Publish& publish) = 0;
+  /// `decide` (may be null) is called in publication order, exclusively, before the record
+  /// becomes valid: if it says no, a void record takes its place, nothing is published and the
+  /// result is nullopt. So what was decided against cannot come back in a recovery.
+  virtual Result<std::optional<PublishedRecord>> AppendIf(size_t payload_bytes, const Fill& fill,
+                                                          const Decide& decide,
+                                                          const Publish& publish) = 0;
+  Result<PublishedRecord> Append(size_t payload_bytes, const Fill& fill, const Publish& publish) {
+    MARBLE_ASSIGN_OR_RETURN(auto record, AppendIf(payload_bytes, fill, nullptr, publish));
+    return std::move(*record);
+  }
 
   /// Make everything up to `position` durable against power loss; callers share fdatasyncs.
   virtual Status Sync(LogPosition position) = 0;

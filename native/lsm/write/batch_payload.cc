@@ -9,16 +9,16 @@
 namespace marble::lsm {
 namespace {
 
-/// Memory inside a log segment; the last reference unmaps the segment.
-class SegmentBuffer : public arrow::Buffer {
+/// Memory inside a log segment, say; the last reference unmaps it.
+class OwnedBuffer : public arrow::Buffer {
  public:
-  SegmentBuffer(std::string_view bytes, std::shared_ptr<io::LogFile> segment)
+  OwnedBuffer(std::string_view bytes, std::shared_ptr<const void> owner)
       : arrow::Buffer(reinterpret_cast<const uint8_t*>(bytes.data()),
                       static_cast<int64_t>(bytes.size())),
-        segment_(std::move(segment)) {}
+        owner_(std::move(owner)) {}
 
  private:
-  std::shared_ptr<io::LogFile> segment_;
+  std::shared_ptr<const void> owner_;
 };
 
 Status Malformed(size_t offset) {
@@ -28,14 +28,32 @@ Status Malformed(size_t offset) {
 
 }  // namespace
 
-void EncodePut(std::string* out, TableId table, std::string_view key, std::string_view value) {
+BatchOp WithoutExpiry(BatchOp op) {
+  switch (op) {
+    case BatchOp::kPutExpiring:
+      return BatchOp::kPut;
+    case BatchOp::kMergeExpiring:
+      return BatchOp::kMerge;
+    case BatchOp::kInsertExpiring:
+      return BatchOp::kInsert;
+    default:
+      return op;
+  }
+}
+
+void EncodePut(std::string* out, BatchOp op, TableId table, std::string_view key,
+               std::string_view value, int64_t expires) {
+  if (expires != 0) {
+    op = op == BatchOp::kPut ? BatchOp::kPutExpiring : BatchOp::kMergeExpiring;
+  }
   uint8_t head[1 + 3 * kMaxVarint64Bytes];
-  head[0] = static_cast<uint8_t>(BatchOp::kPut);
+  head[0] = static_cast<uint8_t>(op);
   uint8_t* at = EncodeVarint(head + 1, table);
   at = EncodeVarint(at, key.size());
   at = EncodeVarint(at, value.size());
   out->append(reinterpret_cast<char*>(head), at - head);
   out->append(key);
+  if (expires != 0) PutFixed<int64_t>(out, expires);
   out->append(value);
 }
 
@@ -55,11 +73,12 @@ void EncodeDeleteRange(std::string* out, TableId table, std::string_view from,
   out->append(to);
 }
 
-void EncodeArrowHeader(std::string* out, BatchOp op, TableId table, uint64_t rows,
+void EncodeArrowHeader(std::string* out, BatchOp op, TableId table, uint64_t rows, int64_t expires,
                        uint32_t message_bytes) {
-  out->push_back(static_cast<char>(op));
+  out->push_back(static_cast<char>(expires == 0 ? op : BatchOp::kInsertExpiring));
   PutVarint(out, table);
   PutVarint(out, rows);
+  if (expires != 0) PutFixed<int64_t>(out, expires);
   PutFixed<uint32_t>(out, message_bytes);
 }
 
@@ -87,8 +106,13 @@ Result<bool> BatchPayloadReader::Next(DecodedOp* op) {
   };
   uint64_t a_size = 0;
   uint64_t b_size = 0;
+  op->expires = 0;
+  const bool expiring = WithoutExpiry(op->op) != op->op;
   switch (op->op) {
     case BatchOp::kPut:
+    case BatchOp::kPutExpiring:
+    case BatchOp::kMerge:
+    case BatchOp::kMergeExpiring:
     case BatchOp::kDeleteRange:
       if ((at_ = DecodeVarint(at_, end_, &a_size)) == nullptr) return Malformed(start);
       if ((at_ = DecodeVarint(at_, end_, &b_size)) == nullptr) return Malformed(start);
@@ -97,8 +121,14 @@ Result<bool> BatchPayloadReader::Next(DecodedOp* op) {
       if ((at_ = DecodeVarint(at_, end_, &a_size)) == nullptr) return Malformed(start);
       break;
     case BatchOp::kInsert:
+    case BatchOp::kInsertExpiring:
     case BatchOp::kDeleteRows: {
       if ((at_ = DecodeVarint(at_, end_, &op->rows)) == nullptr) return Malformed(start);
+      if (expiring) {
+        if (end_ - at_ < 8) return Malformed(start);
+        op->expires = LoadFixed<int64_t>(at_);
+        at_ += 8;
+      }
       if (end_ - at_ < 4) return Malformed(start);
       const uint32_t bytes = LoadFixed<uint32_t>(at_);
       const uint64_t at = AlignUp(offset() + 4, kMessageAlignment);
@@ -112,17 +142,21 @@ Result<bool> BatchPayloadReader::Next(DecodedOp* op) {
       return Malformed(start);
   }
   const uint64_t left = static_cast<uint64_t>(end_ - at_);
-  if (a_size > left || b_size > left - a_size) return Malformed(start);
+  const uint64_t expiry_size = expiring ? sizeof(int64_t) : 0;
+  if (a_size > left || expiry_size > left - a_size || b_size > left - a_size - expiry_size) {
+    return Malformed(start);
+  }
   op->a = view(at_, a_size);
-  op->b = view(at_ + a_size, b_size);
-  at_ += a_size + b_size;
+  if (expiring) op->expires = LoadFixed<int64_t>(at_ + a_size);
+  op->b = view(at_ + a_size + expiry_size, b_size);
+  at_ += a_size + expiry_size + b_size;
   return true;
 }
 
 Result<std::shared_ptr<arrow::RecordBatch>> ReadMessage(
     std::string_view message, const std::shared_ptr<arrow::Schema>& schema,
-    const std::shared_ptr<io::LogFile>& segment) {
-  arrow::io::BufferReader stream(std::make_shared<SegmentBuffer>(message, segment));
+    const std::shared_ptr<const void>& owner) {
+  arrow::io::BufferReader stream(std::make_shared<OwnedBuffer>(message, owner));
   arrow::ipc::DictionaryMemo no_dictionaries;
   arrow::ipc::IpcReadOptions options;
   options.use_threads = false;

@@ -11,7 +11,6 @@
 
 #include "base/status.h"
 #include "base/types.h"
-#include "io/log_file.h"
 
 namespace marble::lsm {
 
@@ -25,7 +24,13 @@ enum class BatchOp : uint8_t {
   kDeleteRange = 3,
   kInsert = 4,
   kDeleteRows = 5,
+  kMerge = 6,
+  kPutExpiring = 7,
+  kMergeExpiring = 8,
+  kInsertExpiring = 9,
 };
+/// Put, merge or insert without its expiry.
+BatchOp WithoutExpiry(BatchOp op);
 
 /// One decoded operation; views point into the payload.
 struct DecodedOp {
@@ -34,14 +39,17 @@ struct DecodedOp {
   std::string_view a;        // key, or the lower end of a range
   std::string_view b;        // value, or the upper end of a range
   uint64_t rows = 0;         // of an Arrow message
+  int64_t expires = 0;       // ms since the epoch; 0: never. Byte operations: it lies before `b`
   std::string_view message;  // an encapsulated IPC RecordBatch message, without schema
 };
 
-void EncodePut(std::string* out, TableId table, std::string_view key, std::string_view value);
+/// kPut or kMerge; `expires` 0: never.
+void EncodePut(std::string* out, BatchOp op, TableId table, std::string_view key,
+               std::string_view value, int64_t expires);
 void EncodeDelete(std::string* out, TableId table, std::string_view key);
 void EncodeDeleteRange(std::string* out, TableId table, std::string_view from, std::string_view to);
 /// The bytes of an Arrow operation before its alignment padding.
-void EncodeArrowHeader(std::string* out, BatchOp op, TableId table, uint64_t rows,
+void EncodeArrowHeader(std::string* out, BatchOp op, TableId table, uint64_t rows, int64_t expires,
                        uint32_t message_bytes);
 
 /// Walks the operations of one payload in order.
@@ -63,9 +71,10 @@ class BatchPayloadReader {
   const uint8_t* end_;
 };
 
-/// The record batch of a message, its arrays pointing into the segment, which they keep alive.
+/// The record batch of a message, its arrays pointing into memory that they keep alive by `owner`
+/// (a log segment, or where unlogged rows lie).
 Result<std::shared_ptr<arrow::RecordBatch>> ReadMessage(
     std::string_view message, const std::shared_ptr<arrow::Schema>& schema,
-    const std::shared_ptr<io::LogFile>& segment);
+    const std::shared_ptr<const void>& owner);
 
 }  // namespace marble::lsm

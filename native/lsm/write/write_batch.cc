@@ -43,6 +43,12 @@ Status CheckKeyed(const TableState& table, const char* what) {
                                                     "' has no primary key: " + what + " needs one");
 }
 
+Status CheckOperand(const TableInfo& info, std::string_view value) {
+  const Status status = info.merge_operator->Check(value);
+  if (status.ok()) return status;
+  return MakeError(CodeOf(status), "state family '" + info.name() + "': " + MessageOf(status));
+}
+
 /// Names, types and order must be the table's; nulls only where the column allows them.
 Status CheckSchema(const TableState& table, const arrow::Schema& want,
                    const arrow::RecordBatch& rows) {
@@ -119,22 +125,39 @@ WriteBatch::WriteBatch(WriteBatch&&) noexcept = default;
 WriteBatch& WriteBatch::operator=(WriteBatch&&) noexcept = default;
 
 Status WriteBatch::Put(const TableHandle& state, std::string_view key, std::string_view value) {
-  if (!state->info().descriptor.is_state_family) {
-    return MakeError(
-        ErrorCode::kInvalidArgument,
-        "table '" + state->info().name() + "' is not a state family: insert Arrow batches");
+  return AddBytes(BatchOp::kPut, state, key, value);
+}
+
+Status WriteBatch::Merge(const TableHandle& state, std::string_view key, std::string_view operand) {
+  if (state->info().merge_operator == nullptr) {
+    return MakeError(ErrorCode::kInvalidArgument,
+                     "table '" + state->info().name() +
+                         "' has no merge operator: give it one when it is created");
+  }
+  return AddBytes(BatchOp::kMerge, state, key, operand);
+}
+
+Status WriteBatch::AddBytes(BatchOp op, const TableHandle& state, std::string_view key,
+                            std::string_view value) {
+  const TableInfo& info = state->info();
+  if (!info.descriptor.is_state_family) {
+    return MakeError(ErrorCode::kInvalidArgument,
+                     "table '" + info.name() + "' is not a state family: insert Arrow batches");
   }
   MARBLE_RETURN_NOT_OK(CheckLive(*state));
   MARBLE_RETURN_NOT_OK(CheckKeySize(*state, key.size()));
   if (value.size() > limits::kMaxValueBytes) {
-    return MakeError(ErrorCode::kTooLarge, "state family '" + state->info().name() +
-                                               "': a value of " + std::to_string(value.size()) +
+    return MakeError(ErrorCode::kTooLarge, "state family '" + info.name() + "': a value of " +
+                                               std::to_string(value.size()) +
                                                " bytes exceeds the limit of " +
                                                std::to_string(limits::kMaxValueBytes));
   }
-  rep_->Touch(*state);
-  EncodePut(&rep_->bytes, state->id(), key, value);
-  ++rep_->operations;
+  if (info.merge_operator != nullptr) {
+    MARBLE_RETURN_NOT_OK(CheckOperand(info, value));
+  }
+  BatchOperations& to = rep_->Touch(*state);
+  EncodePut(&to.bytes, op, state->id(), key, value, state->ExpiryOfWrite());
+  ++to.count;
   return Status::OK();
 }
 
@@ -142,9 +165,9 @@ Status WriteBatch::Delete(const TableHandle& table, std::string_view key) {
   MARBLE_RETURN_NOT_OK(CheckLive(*table));
   MARBLE_RETURN_NOT_OK(CheckKeyed(*table, "a delete by key"));
   MARBLE_RETURN_NOT_OK(CheckKeySize(*table, key.size()));
-  rep_->Touch(*table);
-  EncodeDelete(&rep_->bytes, table->id(), key);
-  ++rep_->operations;
+  BatchOperations& to = rep_->Touch(*table);
+  EncodeDelete(&to.bytes, table->id(), key);
+  ++to.count;
   return Status::OK();
 }
 
@@ -155,10 +178,10 @@ Status WriteBatch::DeleteRange(const TableHandle& table, std::string_view from,
   MARBLE_RETURN_NOT_OK(CheckKeySize(*table, from.size()));
   MARBLE_RETURN_NOT_OK(CheckKeySize(*table, to.size()));
   if (!to.empty() && from >= to) return Status::OK();  // an empty range
-  MARBLE_RETURN_NOT_OK(rep_->RemoveRange(table, from, to));
-  rep_->Touch(*table);
-  EncodeDeleteRange(&rep_->bytes, table->id(), from, to);
-  ++rep_->operations;
+  BatchOperations& operations = rep_->Touch(*table);
+  MARBLE_RETURN_NOT_OK(operations.RemoveRange(table, from, to));
+  EncodeDeleteRange(&operations.bytes, table->id(), from, to);
+  ++operations.count;
   return Status::OK();
 }
 
@@ -168,7 +191,14 @@ Status WriteBatch::Insert(const TableHandle& table, std::shared_ptr<arrow::Recor
   MARBLE_RETURN_NOT_OK(CheckSchema(*table, *info.descriptor.schema, *rows));
   MARBLE_RETURN_NOT_OK(CheckKeys(*table, *rows, info.descriptor.key_columns));
   if (rows->num_rows() == 0) return Status::OK();
-  return rep_->AddArrow(BatchOp::kInsert, table, std::move(rows));
+  if (info.merge_operator != nullptr) {
+    const auto& values = static_cast<const arrow::BinaryArray&>(*rows->column(1));
+    for (int64_t i = 0; i < values.length(); ++i) {
+      if (values.IsValid(i)) MARBLE_RETURN_NOT_OK(CheckOperand(info, values.GetView(i)));
+    }
+  }
+  return rep_->Touch(*table).AddArrow(BatchOp::kInsert, table, std::move(rows),
+                                      table->ExpiryOfWrite());
 }
 
 Status WriteBatch::DeleteRows(const TableHandle& table, std::shared_ptr<arrow::RecordBatch> keys) {
@@ -180,31 +210,37 @@ Status WriteBatch::DeleteRows(const TableHandle& table, std::shared_ptr<arrow::R
   for (size_t i = 0; i < columns.size(); ++i) columns[i] = static_cast<int>(i);
   MARBLE_RETURN_NOT_OK(CheckKeys(*table, *keys, columns));
   if (keys->num_rows() == 0) return Status::OK();
-  return rep_->AddArrow(BatchOp::kDeleteRows, table, std::move(keys));
+  return rep_->Touch(*table).AddArrow(BatchOp::kDeleteRows, table, std::move(keys), 0);
 }
 
 void WriteBatch::Clear() {
-  if (rep_->bytes.capacity() > (1 << 20)) {
-    rep_->bytes = std::string();
-  } else {
-    rep_->bytes.clear();
-  }
-  rep_->arrow_ops.clear();
-  rep_->operations = 0;
+  rep_->logged.Clear();
+  rep_->unlogged.Clear();
   rep_->owner = nullptr;
   rep_->mixed_owners = false;
 }
 
-int64_t WriteBatch::num_operations() const { return rep_->operations; }
+int64_t WriteBatch::num_operations() const { return rep_->logged.count + rep_->unlogged.count; }
 
-void WriteBatch::Rep::Touch(const TableState& table) {
+BatchOperations& WriteBatch::Rep::Touch(const TableState& table) {
   if (owner == nullptr) owner = table.owner();
   if (owner != table.owner()) mixed_owners = true;
+  return table.info().descriptor.options.logged ? logged : unlogged;
 }
 
-Status WriteBatch::Rep::AddArrow(BatchOp op, const TableHandle& table,
-                                 std::shared_ptr<arrow::RecordBatch> rows) {
-  ArrowOp added{bytes.size(), op, table, std::move(rows), {}, 0};
+void BatchOperations::Clear() {
+  if (bytes.capacity() > (1 << 20)) {
+    bytes = std::string();
+  } else {
+    bytes.clear();
+  }
+  arrow_ops.clear();
+  count = 0;
+}
+
+Status BatchOperations::AddArrow(BatchOp op, const TableHandle& table,
+                                 std::shared_ptr<arrow::RecordBatch> rows, int64_t expires) {
+  ArrowOp added{bytes.size(), op, table, std::move(rows), expires, {}, 0};
   // For a slice this copies what needs shifting (offsets, bitmaps); values stay where they are.
   MARBLE_RETURN_NOT_OK(
       arrow::ipc::GetRecordBatchPayload(*added.rows, WriteOptionsForLog(), &added.payload));
@@ -216,15 +252,14 @@ Status WriteBatch::Rep::AddArrow(BatchOp op, const TableHandle& table,
                          std::to_string(limits::kMaxWriteBatchBytes) + "; insert it in slices");
   }
   added.message_bytes = static_cast<uint32_t>(size);
-  Touch(*table);
-  operations += added.rows->num_rows();
+  count += added.rows->num_rows();
   arrow_ops.push_back(std::move(added));
   return Status::OK();
 }
 
-Status WriteBatch::Rep::RemoveRange(const TableHandle& table, std::string_view from,
+Status BatchOperations::RemoveRange(const TableHandle& table, std::string_view from,
                                     std::string_view to) {
-  if (operations == 0) return Status::OK();
+  if (count == 0) return Status::OK();
   const auto inside = [&](std::string_view key) { return key >= from && (to.empty() || key < to); };
   // Byte operations: copy what stays. Arrow operations keep their place in the order.
   std::string kept;
@@ -244,7 +279,7 @@ Status WriteBatch::Rep::RemoveRange(const TableHandle& table, std::string_view f
     if (!more) break;
     const bool drop = op.table == table->id() && op.op != BatchOp::kDeleteRange && inside(op.a);
     if (drop) {
-      --operations;
+      --count;
     } else {
       kept.append(bytes, begin, reader.offset() - 1 - begin);
     }
@@ -276,17 +311,17 @@ Status WriteBatch::Rep::RemoveRange(const TableHandle& table, std::string_view f
       arrow_ops.push_back(std::move(op));
       continue;
     }
-    operations -= n;
+    count -= n;
     if (stay.empty()) continue;
     MARBLE_ASSIGN_OR_RETURN(auto rows, arrow::ConcatenateRecordBatches(stay));
     const size_t at = op.at;
-    MARBLE_RETURN_NOT_OK(AddArrow(op.op, op.table, std::move(rows)));
+    MARBLE_RETURN_NOT_OK(AddArrow(op.op, op.table, std::move(rows), op.expires));
     arrow_ops.back().at = at;
   }
   return Status::OK();
 }
 
-size_t WriteBatch::Rep::PayloadBytes() const {
+size_t BatchOperations::PayloadBytes() const {
   size_t size = 1;
   size_t done = 0;
   std::string head;
@@ -295,13 +330,13 @@ size_t WriteBatch::Rep::PayloadBytes() const {
     done = op.at;
     head.clear();
     EncodeArrowHeader(&head, op.op, op.table->id(), static_cast<uint64_t>(op.rows->num_rows()),
-                      op.message_bytes);
+                      op.expires, op.message_bytes);
     size = AlignUp(size + head.size(), kMessageAlignment) + op.message_bytes;
   }
   return size + (bytes.size() - done);
 }
 
-Status WriteBatch::Rep::WritePayload(uint8_t* to) const {
+Status BatchOperations::WritePayload(uint8_t* to) const {
   uint8_t* at = to;
   *at++ = kBatchPayloadVersion;
   size_t done = 0;
@@ -312,7 +347,7 @@ Status WriteBatch::Rep::WritePayload(uint8_t* to) const {
     done = op.at;
     head.clear();
     EncodeArrowHeader(&head, op.op, op.table->id(), static_cast<uint64_t>(op.rows->num_rows()),
-                      op.message_bytes);
+                      op.expires, op.message_bytes);
     std::memcpy(at, head.data(), head.size());
     at += head.size();
     const size_t pad = AlignUp(at - to, kMessageAlignment) - (at - to);

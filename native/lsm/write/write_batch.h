@@ -23,6 +23,7 @@
 
 namespace marble::lsm {
 
+enum class BatchOp : uint8_t;
 class TableState;  // the database's view of one table
 using TableHandle = std::shared_ptr<TableState>;
 
@@ -35,6 +36,8 @@ class WriteBatch {
 
   /// Put a key's value in a state family. kTooLarge beyond the limits.
   Status Put(const TableHandle& state, std::string_view key, std::string_view value);
+  /// Combine with what the key has (TableOptions::merge_operator; without one kInvalidArgument).
+  Status Merge(const TableHandle& state, std::string_view key, std::string_view operand);
   /// Delete by encoded key: of a state family, or of a table (KeyCodec's encoding).
   Status Delete(const TableHandle& table, std::string_view key);
   /// Delete [from, to) by encoded keys.
@@ -54,6 +57,8 @@ class WriteBatch {
   Rep* rep() const { return rep_.get(); }
 
  private:
+  Status AddBytes(BatchOp op, const TableHandle& state, std::string_view key,
+                  std::string_view value);
   std::unique_ptr<Rep> rep_;
 };
 

@@ -15,30 +15,41 @@
 
 namespace marble::lsm {
 
-struct WriteBatch::Rep {
+/// Operations in their order, one payload of the format.
+struct BatchOperations {
   struct ArrowOp {
     size_t at;  // comes behind bytes[0, at)
     BatchOp op;
     TableHandle table;
     std::shared_ptr<arrow::RecordBatch> rows;
+    int64_t expires;
     arrow::ipc::IpcPayload payload;
     uint32_t message_bytes;
   };
 
   std::string bytes;  // encoded byte operations
   std::vector<ArrowOp> arrow_ops;
-  int64_t operations = 0;
-  const void* owner = nullptr;  // the database of all tables in here
-  bool mixed_owners = false;
+  int64_t count = 0;
 
-  void Touch(const TableState& table);
-  Status AddArrow(BatchOp op, const TableHandle& table, std::shared_ptr<arrow::RecordBatch> rows);
-  /// Remove this batch's own operations on keys of `table` in [from, to).
+  Status AddArrow(BatchOp op, const TableHandle& table, std::shared_ptr<arrow::RecordBatch> rows,
+                  int64_t expires);
+  /// Remove operations on keys of `table` in [from, to).
   Status RemoveRange(const TableHandle& table, std::string_view from, std::string_view to);
+  void Clear();
 
   size_t PayloadBytes() const;
   /// Write exactly PayloadBytes() bytes.
   Status WritePayload(uint8_t* to) const;
+};
+
+struct WriteBatch::Rep {
+  BatchOperations logged;
+  BatchOperations unlogged;     // of tables that are not in the log
+  const void* owner = nullptr;  // the database of all tables in here
+  bool mixed_owners = false;
+
+  /// Where operations on a table go.
+  BatchOperations& Touch(const TableState& table);
 };
 
 }  // namespace marble::lsm

@@ -42,7 +42,7 @@ TEST(Memtable, FindsTheVersionThatASequenceSees) {
         model[key][sequence] = std::nullopt;
       } else {
         const std::string& value = memory.emplace_back(std::to_string(sequence));
-        memtable.Put(sequence, key, value);
+        memtable.Put(sequence, key, value, false);
         model[key][sequence] = value;
       }
       if (sequence % 7 != 0) continue;
@@ -79,7 +79,7 @@ TEST(Memtable, OrderedIndexSeeksLikeAMapWhileKeysAreAdded) {
   std::map<std::string, int> model;
   for (SequenceNumber sequence = 1; sequence <= 3000; ++sequence) {
     const std::string& key = memory.emplace_back(RandomKey(&random));
-    memtable.Put(sequence, key, key);
+    memtable.Put(sequence, key, key, false);
     model[key] = 1;
     if (random() % 5 != 0) continue;
     memtable.Prepare(true);
@@ -134,7 +134,7 @@ TEST(Memtable, ReadersBesideTheWriterFindAllThatWasPublished) {
     });
   }
   for (int i = 0; i < kKeys; ++i) {
-    memtable.Put(i + 1, keys[i], keys[i]);
+    memtable.Put(i + 1, keys[i], keys[i], false);
     visible.store(i + 1, std::memory_order_release);
   }
   for (auto& reader : readers) reader.join();
