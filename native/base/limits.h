@@ -18,6 +18,9 @@ inline constexpr size_t kLogSegmentBytes = 64u << 20;
 inline constexpr size_t kLogPrefaultBytes = 1u << 20;
 /// V8 refuses array buffers above 4 GiB; files stay far below.
 inline constexpr uint64_t kMaxSstBytes = 1ull << 30;
+/// Levels of SSTables: level 0 (overlapping, from flushes) and six sorted runs. With a factor of 10
+/// between them that is a million times the first level's size: more than a disk holds.
+inline constexpr int kNumLevels = 7;
 /// Rows and bytes of one record batch in an SSTable of a table.
 inline constexpr int64_t kTableBatchRows = 64 * 1024;
 inline constexpr int64_t kTableBatchBytes = 8 << 20;

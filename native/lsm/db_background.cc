@@ -94,13 +94,14 @@ SstReaderOptions DbImpl::ReaderOptionsOf(const TableInfo& info) const {
   return options;
 }
 
-Result<std::vector<SstFileRef>> DbImpl::OpenFiles(const TableInfo& info,
-                                                  const std::vector<FileMeta>& metas) {
-  std::vector<SstFileRef> files;
+Result<std::vector<LevelFile>> DbImpl::OpenFiles(const TableInfo& info,
+                                                 const std::vector<FileMeta>& metas) {
+  std::vector<LevelFile> files;
   for (const FileMeta& meta : metas) {
     MARBLE_ASSIGN_OR_RETURN(auto reader, SstReader::Open(ReaderOptionsOf(info), meta));
-    files.push_back(std::make_shared<SstFile>(dir_, std::move(reader),
-                                              options_.verify_reads != VerifyReads::kAlways));
+    files.push_back(
+        {meta.level, std::make_shared<SstFile>(dir_, std::move(reader),
+                                               options_.verify_reads != VerifyReads::kAlways)});
   }
   return files;
 }
@@ -116,28 +117,23 @@ Status DbImpl::LogAndInstall(const std::function<std::optional<VersionEdit>()>& 
   return Status::OK();
 }
 
-void DbImpl::Reinstall(TableState* table, const Memtable* flushed, std::vector<SstFileRef> added,
+void DbImpl::Reinstall(TableState* table, const Memtable* flushed, std::vector<LevelFile> added,
                        const std::vector<SstFileRef>& removed) {
   const SuperVersionRef old = table->super_version();
   auto next = std::make_shared<SuperVersion>();
   for (const auto& memtable : old->memtables) {
     if (memtable.get() != flushed) next->memtables.push_back(memtable);
   }
-  if (added.empty() && removed.empty()) {
-    next->files = old->files;
-  } else {
-    std::vector<SstFileRef> files = std::move(added);
-    const auto keep = [&](const SstFileRef& file) {
-      if (std::find(removed.begin(), removed.end(), file) == removed.end()) {
-        files.push_back(file);
-      }
-    };
-    for (const auto& file : old->files->level0) keep(file);
-    for (const auto& file : old->files->run) keep(file);
-    next->files = MakeTableVersion(std::move(files));
+  std::vector<SstFileRef> gone;  // a file that only moves is in both lists
+  for (const auto& file : removed) {
+    const auto same = [&file](const LevelFile& a) { return a.file == file; };
+    if (std::none_of(added.begin(), added.end(), same)) gone.push_back(file);
   }
+  next->files = added.empty() && removed.empty()
+                    ? old->files
+                    : ChangeTableVersion(*old->files, removed, std::move(added));
   table->InstallSuperVersion(std::move(next));
-  for (const auto& file : removed) file->obsolete.store(true, std::memory_order_release);
+  for (const auto& file : gone) file->obsolete.store(true, std::memory_order_release);
 }
 
 Status DbImpl::VerifySegments(const Generation& generation) const {
@@ -169,7 +165,7 @@ Status DbImpl::FlushOldest() {
     TableHandle table;
     std::shared_ptr<Memtable> memtable;
     std::vector<FileMeta> metas;
-    std::vector<SstFileRef> files;
+    std::vector<LevelFile> files;
   };
   std::shared_ptr<Generation> generation;
   std::vector<Flushed> work;
@@ -205,7 +201,7 @@ Status DbImpl::FlushOldest() {
         VersionEdit edit;
         for (const Flushed& item : work) {
           if (item.table->dropped()) {
-            for (const auto& file : item.files) file->obsolete.store(true);
+            for (const auto& [level, file] : item.files) file->obsolete.store(true);
             continue;
           }
           edit.added_files.insert(edit.added_files.end(), item.metas.begin(), item.metas.end());
@@ -268,13 +264,13 @@ Status DbImpl::CompactTable(const TableHandle& table) {
   MARBLE_ASSIGN_OR_RETURN(const std::vector<FileMeta> metas,
                           CompactFiles(table->info_ref(), *files, rules, options));
   if (!metas.empty()) MARBLE_RETURN_NOT_OK(io::SyncDir(dir_));
-  MARBLE_ASSIGN_OR_RETURN(std::vector<SstFileRef> opened, OpenFiles(table->info(), metas));
-  std::vector<SstFileRef> removed = files->level0;
-  removed.insert(removed.end(), files->run.begin(), files->run.end());
+  MARBLE_ASSIGN_OR_RETURN(std::vector<LevelFile> opened, OpenFiles(table->info(), metas));
+  std::vector<SstFileRef> removed;
+  files->ForEachFile([&](int, const SstFileRef& file) { removed.push_back(file); });
   MARBLE_RETURN_NOT_OK(LogAndInstall(
       [&]() -> std::optional<VersionEdit> {
         if (table->dropped()) {
-          for (const auto& file : opened) file->obsolete.store(true);
+          for (const auto& [level, file] : opened) file->obsolete.store(true);
           return std::nullopt;
         }
         VersionEdit edit;

@@ -122,8 +122,8 @@ Status DbImpl::DropTable(const std::string& name, bool if_exists) {
   tables_.erase(table->id());
   tables_by_name_.erase(name);
   const auto version = table->super_version();
-  for (const auto& file : version->files->level0) file->obsolete.store(true);
-  for (const auto& file : version->files->run) file->obsolete.store(true);
+  version->files->ForEachFile(
+      [](int, const SstFileRef& file) { file->obsolete.store(true, std::memory_order_release); });
   auto empty = std::make_shared<SuperVersion>();
   empty->files = std::make_shared<TableVersion>();
   table->InstallSuperVersion(std::move(empty));
@@ -275,13 +275,11 @@ DbMetrics DbImpl::metrics() const {
       t.memtable_rows += memtable->num_rows();
       m.memtable_bytes += memtable->memory_usage();
     }
-    const auto add = [&t](const SstFileRef& file) {
+    version->files->ForEachFile([&t](int, const SstFileRef& file) {
       ++t.sst_files;
       t.sst_rows += file->meta.rows;
-      t.sst_bytes += file->meta.arrow_bytes + file->meta.idx_bytes;
-    };
-    for (const auto& file : version->files->level0) add(file);
-    for (const auto& file : version->files->run) add(file);
+      t.sst_bytes += file->bytes();
+    });
     m.tables.push_back(std::move(t));
   }
   return m;

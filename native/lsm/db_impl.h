@@ -151,10 +151,10 @@ class DbImpl : public DB {
   Status LogAndInstall(const std::function<std::optional<VersionEdit>()>& make_edit,
                        const std::function<void()>& install);
   /// Under mutex_: a table's super version with other files and without one memtable.
-  static void Reinstall(TableState* table, const Memtable* flushed, std::vector<SstFileRef> added,
+  static void Reinstall(TableState* table, const Memtable* flushed, std::vector<LevelFile> added,
                         const std::vector<SstFileRef>& removed);
-  Result<std::vector<SstFileRef>> OpenFiles(const TableInfo& info,
-                                            const std::vector<FileMeta>& metas);
+  Result<std::vector<LevelFile>> OpenFiles(const TableInfo& info,
+                                           const std::vector<FileMeta>& metas);
   void SetBackgroundError(const Status& status);
   void Emit(DbEvent event) const;
 

@@ -142,7 +142,7 @@ Status DbImpl::LoadTables(const ManifestState& state) {
     auto table = std::make_shared<TableState>(std::move(info), this, options_.clock);
     MARBLE_ASSIGN_OR_RETURN(auto opened, OpenFiles(table->info(), files[id]));
     auto version = std::make_shared<SuperVersion>();
-    version->files = MakeTableVersion(std::move(opened));
+    version->files = ChangeTableVersion({}, {}, std::move(opened));
     table->InstallSuperVersion(std::move(version));
     tables_[id] = table;
     tables_by_name_[descriptor.name] = table;

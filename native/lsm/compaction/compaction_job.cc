@@ -140,19 +140,21 @@ bool NeedsCompaction(const TableVersion& files, const FoldRules& rules) {
   if (rules.filter != nullptr) return true;
   // One file from a flush moves down as it is not: only a rewrite sets its level, and one clean
   // file is as good as a run.
-  if (files.level0.size() + (files.run.empty() ? 0 : 1) > 1) return true;
-  const auto dirty = [&rules](const SstFileRef& f) {
+  size_t runs = files.level0.size();
+  for (const auto& level : files.levels) runs += level != nullptr;
+  if (runs > 1) return true;
+  bool dirty = false;
+  files.ForEachFile([&](int, const SstFileRef& f) {
     const int64_t expires = f->reader->min_expires();
-    return !f->meta.clean || (expires != 0 && expires <= rules.expired_ms);
-  };
-  return std::any_of(files.level0.begin(), files.level0.end(), dirty) ||
-         std::any_of(files.run.begin(), files.run.end(), dirty);
+    dirty = dirty || !f->meta.clean || (expires != 0 && expires <= rules.expired_ms);
+  });
+  return dirty;
 }
 
 Result<std::vector<FileMeta>> CompactFiles(const std::shared_ptr<const TableInfo>& info,
                                            const TableVersion& files, FoldRules rules,
                                            RunWriterOptions options) {
-  options.level = 1;
+  options.level = limits::kNumLevels - 1;
   options.min_sequence = kMaxSequence;
   options.max_sequence = 0;
   std::vector<std::unique_ptr<Input>> inputs;
@@ -166,8 +168,7 @@ Result<std::vector<FileMeta>> CompactFiles(const std::shared_ptr<const TableInfo
     tombstones = tombstones || file->meta.tombstones > 0;
     inputs.push_back(std::make_unique<Input>(file, info, look));
   };
-  for (const auto& file : files.level0) add(file);
-  for (const auto& file : files.run) add(file);
+  files.ForEachFile([&add](int, const SstFileRef& file) { add(file); });
   rules.LimitExpiry(*info, max_expires);
   options.write_seq = NeedsSequences(*info) ||
                       (!rules.snapshots.empty() && rules.snapshots.front() < options.max_sequence);

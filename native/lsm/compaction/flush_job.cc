@@ -60,8 +60,11 @@ class KeyedFlush {
       }
       return Status::OK();
     };
-    for (const auto& file : older_.level0) MARBLE_RETURN_NOT_OK(scan(file));
-    for (const auto& file : older_.run) MARBLE_RETURN_NOT_OK(scan(file));
+    Status scanned;
+    older_.ForEachFile([&](int, const SstFileRef& file) {
+      if (scanned.ok()) scanned = scan(file);
+    });
+    MARBLE_RETURN_NOT_OK(scanned);
     std::sort(hidden_keys_.begin(), hidden_keys_.end());
     hidden_keys_.erase(std::unique(hidden_keys_.begin(), hidden_keys_.end()), hidden_keys_.end());
     return Status::OK();

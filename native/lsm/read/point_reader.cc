@@ -101,8 +101,10 @@ void PrefetchFiles(const TableVersion& files, std::string_view key, uint64_t has
   for (size_t i = 0; i < files.level0.size() && i < kMaxPrefetch; ++i) {
     files.level0[i]->reader->Prefetch(hash);
   }
-  const SstFile* in_run = files.InRun(key);
-  if (in_run != nullptr) in_run->reader->Prefetch(hash);
+  for (const auto& level : files.levels) {
+    const SstFile* file = level == nullptr ? nullptr : level->Find(key);
+    if (file != nullptr) file->reader->Prefetch(hash);
+  }
 }
 
 // --- Merges: the same walk again, from the newest operand to what it applies to ----------------
@@ -208,8 +210,18 @@ Result<FoundRow> FindRow(const TableInfo& info, const SuperVersion& version, std
   }
   const TableVersion& files = *version.files;
   if (files.empty()) return out;
-  PrefetchFiles(files, key, hash);
-  const SstFile* in_run = files.InRun(key);
+  constexpr size_t kMaxPrefetch = 16;
+  for (size_t i = 0; i < files.level0.size() && i < kMaxPrefetch; ++i) {
+    files.level0[i]->reader->Prefetch(hash);
+  }
+  std::array<const SstFile*, limits::kNumLevels> in_levels;
+  size_t num_in_levels = 0;
+  for (const auto& level : files.levels) {
+    const SstFile* file = level == nullptr ? nullptr : level->Find(key);
+    if (file == nullptr) continue;
+    file->reader->Prefetch(hash);
+    in_levels[num_in_levels++] = file;
+  }
   uint64_t negatives = 0;
   Outcome outcome = Outcome::kAbsent;
   const auto look = [&](const SstFile& file) -> Result<bool> {
@@ -224,8 +236,8 @@ Result<FoundRow> FindRow(const TableInfo& info, const SuperVersion& version, std
   for (size_t i = 0; i < files.level0.size() && !done; ++i) {
     MARBLE_ASSIGN_OR_RETURN(done, look(*files.level0[i]));
   }
-  if (!done && in_run != nullptr) {
-    MARBLE_ASSIGN_OR_RETURN(done, look(*in_run));
+  for (size_t i = 0; i < num_in_levels && !done; ++i) {
+    MARBLE_ASSIGN_OR_RETURN(done, look(*in_levels[i]));
   }
   if (negatives > 0 && counters != nullptr) DbCounters::Add(counters->bloom_negatives, negatives);
   if (outcome == Outcome::kMerge) return FindMerged(info, version, key, hash, view);

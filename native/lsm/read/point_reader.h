@@ -1,6 +1,6 @@
-// Finds the version of one key that a view sees: memtables from newest to oldest, level 0, the
-// run. The key is hashed once. Any thread; what is found stays valid while the super version is
-// referenced.
+// Finds the version of one key that a view sees: memtables from newest to oldest, level 0, one file
+// of each level below. The key is hashed once. Any thread; what is found stays valid while the
+// super version is referenced.
 #pragma once
 
 #include <memory>

@@ -7,6 +7,7 @@
 #include <string>
 #include <utility>
 
+#include "lsm/read/level_cursor.h"
 #include "lsm/read/run_cursor.h"
 
 namespace marble::lsm {
@@ -88,14 +89,17 @@ class KeyedScan : public ScanBase {
       }
       cursors_.push_back(NewMemtableCursor(memtable, view_));
     }
-    const auto add_file = [&](const SstFileRef& file) {
-      const auto& range = options_.range;
-      if (!range.upper.empty() && file->meta.min_key >= range.upper) return;
-      if (!range.lower.empty() && file->meta.max_key < range.lower) return;
+    const auto& range = options_.range;
+    for (const auto& file : version_->files->level0) {
+      if (!range.upper.empty() && file->meta.min_key >= range.upper) continue;
+      if (!range.lower.empty() && file->meta.max_key < range.lower) continue;
       cursors_.push_back(NewSstCursor(file, table_->info_ref(), view_));
-    };
-    for (const auto& file : version_->files->level0) add_file(file);
-    for (const auto& file : version_->files->run) add_file(file);
+    }
+    for (const auto& level : version_->files->levels) {
+      if (level == nullptr) continue;
+      auto cursor = NewLevelCursor(level, table_->info_ref(), view_, range);
+      if (cursor != nullptr) cursors_.push_back(std::move(cursor));
+    }
     return Status::OK();
   }
 
@@ -283,13 +287,10 @@ class AppendOrderScan : public ScanBase {
   using ScanBase::ScanBase;
 
   Status Open() {
-    const auto& files = *version_->files;
-    // Level 0 is newest first; without a key the run, if any, is ordered by number below it.
-    std::vector<SstFileRef> ordered(files.level0.rbegin(), files.level0.rend());
-    ordered.insert(ordered.begin(), files.run.begin(), files.run.end());
-    for (const auto& file : ordered) {
-      for (int64_t b = 0; b < file->reader->num_batches(); ++b) {
-        pieces_.push_back({file, b, nullptr});
+    const auto& files = version_->files->level0;  // newest first; there are no others
+    for (auto it = files.rbegin(); it != files.rend(); ++it) {
+      for (int64_t b = 0; b < (*it)->reader->num_batches(); ++b) {
+        pieces_.push_back({*it, b, nullptr});
       }
     }
     for (auto it = version_->memtables.rbegin(); it != version_->memtables.rend(); ++it) {

@@ -95,10 +95,11 @@ Result<std::optional<ManifestLog::Loaded>> ManifestLog::Load(const std::string& 
     return corrupt(0, "not a manifest");
   }
   const uint8_t version = static_cast<uint8_t>(file[kMagic.size()]);
-  if (version != kManifestVersion) {
+  if (version < kOldestManifestVersion || version > kManifestVersion) {
     return MakeError(ErrorCode::kIncompatible,
                      path + " has format version " + std::to_string(version) +
-                         "; this build reads version " + std::to_string(kManifestVersion));
+                         "; this build reads versions " + std::to_string(kOldestManifestVersion) +
+                         " to " + std::to_string(kManifestVersion));
   }
   Decoder in(file.substr(kHeaderFixedBytes));
   std::string_view integration_id;

@@ -16,9 +16,10 @@
 namespace marble::lsm {
 
 inline constexpr char kCurrentName[] = "CURRENT";
-inline constexpr uint8_t kManifestVersion = 1;
-std::string ManifestName(uint64_t number);  // MANIFEST-000001
-std::string LogName(uint64_t segment);      // 000001.log
+inline constexpr uint8_t kManifestVersion = 2;
+inline constexpr uint8_t kOldestManifestVersion = 1;  // that is still read
+std::string ManifestName(uint64_t number);            // MANIFEST-000001
+std::string LogName(uint64_t segment);                // 000001.log
 /// The number in a name of the form <prefix>NNNNNN<suffix>; false when it is another name.
 bool ParseNumberedName(std::string_view name, std::string_view prefix, std::string_view suffix,
                        uint64_t* number);

@@ -4,13 +4,38 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <unordered_set>
+
+#include "lsm/memtable/key_node.h"
 
 namespace marble::lsm {
+namespace {
+
+FileMeta WithoutLevel(FileMeta meta) {
+  meta.level = -1;
+  return meta;
+}
+
+size_t SharedPrefix(std::string_view a, std::string_view b) {
+  const size_t limit = std::min(a.size(), b.size());
+  size_t n = 0;
+  while (n < limit && a[n] == b[n]) ++n;
+  return n;
+}
+
+bool IsNewer(const SstFileRef& a, const SstFileRef& b) {
+  if (a->meta.max_sequence != b->meta.max_sequence) {
+    return a->meta.max_sequence > b->meta.max_sequence;
+  }
+  return a->meta.number > b->meta.number;
+}
+
+}  // namespace
 
 SstFile::SstFile(std::string directory, std::shared_ptr<SstReader> opened, bool cache_batches)
     : dir(std::move(directory)),
       reader(std::move(opened)),
-      meta(reader->meta()),
+      meta(WithoutLevel(reader->meta())),
       batches_(cache_batches ? std::make_unique<std::atomic<const CachedBatch*>[]>(
                                    static_cast<size_t>(reader->num_batches()))
                              : nullptr) {}
@@ -39,33 +64,91 @@ SstFile::~SstFile() {
   ::unlink((dir + "/" + SstIdxName(meta.number)).c_str());
 }
 
-const SstFile* TableVersion::InRun(std::string_view key) const {
+SortedLevel::SortedLevel(std::vector<SstFileRef> files)
+    : files_([&files] {
+        std::sort(files.begin(), files.end(), [](const SstFileRef& a, const SstFileRef& b) {
+          return a->meta.min_key < b->meta.min_key;
+        });
+        return std::move(files);
+      }()) {
+  if (files_.empty()) return;
+  shared_ = SharedPrefix(files_.front()->meta.min_key, files_.back()->meta.max_key);
+  fences_.reserve(files_.size());
+  for (const auto& file : files_) {
+    fences_.push_back(KeyPrefix(std::string_view(file->meta.max_key).substr(shared_)));
+    bytes_ += file->bytes();
+  }
+}
+
+size_t SortedLevel::LowerBound(std::string_view key) const {
+  if (files_.empty()) return 0;
+  const std::string_view first = files_.front()->meta.min_key;
+  const int order = key.substr(0, shared_).compare(first.substr(0, shared_));
+  if (order != 0) return order < 0 ? 0 : files_.size();
+  const uint64_t prefix = KeyPrefix(key.substr(shared_));
+  const auto [begin, end] = std::equal_range(fences_.begin(), fences_.end(), prefix);
+  // Eight bytes may not tell keys apart.
+  const auto first_tie = files_.begin() + (begin - fences_.begin());
+  const auto last_tie = files_.begin() + (end - fences_.begin());
   const auto it = std::lower_bound(
-      run.begin(), run.end(), key,
+      first_tie, last_tie, key,
       [](const SstFileRef& file, std::string_view k) { return file->meta.max_key < k; });
-  return it != run.end() && (*it)->meta.min_key <= key ? it->get() : nullptr;
+  return static_cast<size_t>(it - files_.begin());
+}
+
+size_t TableVersion::num_files() const {
+  size_t count = level0.size();
+  for (const auto& level : levels) {
+    if (level != nullptr) count += level->size();
+  }
+  return count;
 }
 
 bool TableVersion::MayContain(std::string_view key, uint64_t hash) const {
   for (const auto& file : level0) {
     if (file->reader->MayContain(key, hash)) return true;
   }
-  const SstFile* file = InRun(key);
-  return file != nullptr && file->reader->MayContain(key, hash);
+  for (const auto& level : levels) {
+    const SstFile* file = level == nullptr ? nullptr : level->Find(key);
+    if (file != nullptr && file->reader->MayContain(key, hash)) return true;
+  }
+  return false;
 }
 
-std::shared_ptr<const TableVersion> MakeTableVersion(std::vector<SstFileRef> files) {
-  auto version = std::make_shared<TableVersion>();
-  for (auto& file : files) {
-    (file->meta.level == 0 ? version->level0 : version->run).push_back(std::move(file));
+std::shared_ptr<const TableVersion> ChangeTableVersion(const TableVersion& old,
+                                                       const std::vector<SstFileRef>& removed,
+                                                       std::vector<LevelFile> added) {
+  std::unordered_set<const SstFile*> gone;
+  for (const auto& file : removed) gone.insert(file.get());
+  auto next = std::make_shared<TableVersion>();
+  std::array<std::vector<SstFileRef>, limits::kNumLevels> more;
+  for (auto& [level, file] : added) more[level].push_back(std::move(file));
+  const auto take = [&gone](const auto& files, std::vector<SstFileRef>* to) {
+    bool changed = !to->empty();
+    for (const auto& file : files) {
+      if (gone.contains(file.get())) {
+        changed = true;
+      } else {
+        to->push_back(file);
+      }
+    }
+    return changed;
+  };
+  take(old.level0, &more[0]);
+  std::sort(more[0].begin(), more[0].end(), IsNewer);
+  next->level0 = std::move(more[0]);
+  for (int level = 1; level < limits::kNumLevels; ++level) {
+    const auto& before = old.levels[level];
+    static const std::vector<SstFileRef> kNone;
+    const bool changed =
+        before == nullptr ? take(kNone, &more[level]) : take(*before, &more[level]);
+    if (!changed) {
+      next->levels[level] = before;
+    } else if (!more[level].empty()) {
+      next->levels[level] = std::make_shared<SortedLevel>(std::move(more[level]));
+    }
   }
-  std::sort(
-      version->level0.begin(), version->level0.end(),
-      [](const SstFileRef& a, const SstFileRef& b) { return a->meta.number > b->meta.number; });
-  std::sort(version->run.begin(), version->run.end(), [](const SstFileRef& a, const SstFileRef& b) {
-    return a->meta.min_key < b->meta.min_key;
-  });
-  return version;
+  return next;
 }
 
 }  // namespace marble::lsm

@@ -1,13 +1,20 @@
-// The SSTables of one table at one moment. Immutable; a super version holds one.
+// The SSTables of one table at one moment, by levels. Immutable; a super version holds one.
+//
+// Level 0 holds what flushes wrote: newest first, key ranges may overlap. Levels 1 to 6 are
+// sorted runs: disjoint files in key order. For any key, what lies in a lower-numbered level (and
+// nearer to the front of level 0) is newer. Tables without a key have level 0 only.
 #pragma once
 
 #include <arrow/type_fwd.h>
 
+#include <array>
 #include <atomic>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
+#include "base/limits.h"
 #include "lsm/read/read_view.h"
 #include "lsm/sst/sst_format.h"
 #include "lsm/sst/sst_reader.h"
@@ -32,8 +39,12 @@ struct SstFile {
   /// then costs a reference instead of making arrays. About 1 KiB a batch that was read.
   Result<std::shared_ptr<arrow::RecordBatch>> ReadBatch(int64_t batch) const;
 
+  uint64_t bytes() const { return meta.arrow_bytes + meta.idx_bytes; }
+
   const std::string dir;
   const std::shared_ptr<SstReader> reader;
+  /// Without its level (-1): a file moves down without being rewritten, and the version that
+  /// holds it says where.
   const FileMeta meta;
   std::atomic<bool> obsolete{false};
 
@@ -44,16 +55,47 @@ struct SstFile {
 };
 using SstFileRef = std::shared_ptr<SstFile>;
 
-struct TableVersion {
-  /// Level 0: from flushes, newest first; their key ranges may overlap.
-  std::vector<SstFileRef> level0;
-  /// Level 1: one sorted run, older than all of level 0; ranges are disjoint and ascending.
-  std::vector<SstFileRef> run;
+/// Disjoint files in key order, found by key without touching them. Immutable.
+class SortedLevel {
+ public:
+  explicit SortedLevel(std::vector<SstFileRef> files);
 
-  size_t num_files() const { return level0.size() + run.size(); }
-  bool empty() const { return level0.empty() && run.empty(); }
-  /// The file of the run that may hold `key`; null when none does.
-  const SstFile* InRun(std::string_view key) const;
+  size_t size() const { return files_.size(); }
+  const SstFileRef& operator[](size_t i) const { return files_[i]; }
+  auto begin() const { return files_.begin(); }
+  auto end() const { return files_.end(); }
+  /// The first file that ends at or behind `key`; size() when there is none.
+  size_t LowerBound(std::string_view key) const;
+  /// The file whose range holds `key`; null when none does.
+  const SstFile* Find(std::string_view key) const {
+    const size_t i = LowerBound(key);
+    return i < files_.size() && files_[i]->meta.min_key <= key ? files_[i].get() : nullptr;
+  }
+  uint64_t bytes() const { return bytes_; }
+
+ private:
+  const std::vector<SstFileRef> files_;
+  /// Bytes that all keys of the level begin with, and of each file's last key the eight behind
+  /// them: a search compares numbers that lie side by side instead of keys all over the heap.
+  size_t shared_ = 0;
+  std::vector<uint64_t> fences_;
+  uint64_t bytes_ = 0;
+};
+
+/// A file and its level.
+struct LevelFile {
+  int level;
+  SstFileRef file;
+};
+
+struct TableVersion {
+  /// Newest first: by the last sequence, then by number (one flush may write several files).
+  std::vector<SstFileRef> level0;
+  /// levels[1] to levels[6]; null where a level is empty, and at 0.
+  std::array<std::shared_ptr<const SortedLevel>, limits::kNumLevels> levels;
+
+  size_t num_files() const;
+  bool empty() const { return num_files() == 0; }
   /// Whether some file may hold a version of `key`.
   bool MayContain(std::string_view key, uint64_t hash) const;
   /// Call `visit` (Status(const SstFile&)) for each file that may hold `key`, newest first.
@@ -62,13 +104,29 @@ struct TableVersion {
     for (const auto& file : level0) {
       if (file->reader->MayContain(key, hash)) MARBLE_RETURN_NOT_OK(visit(*file));
     }
-    const SstFile* file = InRun(key);
-    if (file != nullptr && file->reader->MayContain(key, hash)) MARBLE_RETURN_NOT_OK(visit(*file));
+    for (const auto& level : levels) {
+      const SstFile* file = level == nullptr ? nullptr : level->Find(key);
+      if (file != nullptr && file->reader->MayContain(key, hash)) {
+        MARBLE_RETURN_NOT_OK(visit(*file));
+      }
+    }
     return Status::OK();
+  }
+  /// From the newest to the oldest: level 0 as it is, then each level in key order.
+  template <typename Visit>  // void(int level, const SstFileRef&)
+  void ForEachFile(const Visit& visit) const {
+    for (const auto& file : level0) visit(0, file);
+    for (int level = 1; level < limits::kNumLevels; ++level) {
+      if (levels[level] == nullptr) continue;
+      for (const auto& file : *levels[level]) visit(level, file);
+    }
   }
 };
 
-/// Put files in their places: level 0 by number, descending; the run by key.
-std::shared_ptr<const TableVersion> MakeTableVersion(std::vector<SstFileRef> files);
+/// `old` without `removed` and with `added`; a file that moves to another level is in both.
+/// Levels that do not change are shared with `old`.
+std::shared_ptr<const TableVersion> ChangeTableVersion(const TableVersion& old,
+                                                       const std::vector<SstFileRef>& removed,
+                                                       std::vector<LevelFile> added);
 
 }  // namespace marble::lsm

@@ -6,8 +6,10 @@
 
 #include <algorithm>
 #include <cstring>
+#include <tuple>
 
 #include "base/coding.h"
+#include "base/limits.h"
 
 namespace marble::lsm {
 namespace {
@@ -320,7 +322,8 @@ Status ManifestState::CheckInvariants() const {
       return broken("two tables are named '" + table.name + "'");
     }
   }
-  std::map<TableId, std::vector<const FileMeta*>> runs;
+  std::map<std::pair<TableId, int>, std::vector<const FileMeta*>> runs;  // a level of a table
+  std::map<TableId, std::vector<const FileMeta*>> appended;              // of tables without a key
   for (const auto& [number, file] : files) {
     const std::string name = "file " + std::to_string(number);
     const auto table = tables.find(file.table);
@@ -335,17 +338,37 @@ Status ManifestState::CheckInvariants() const {
     if (file.max_sequence > last_sequence) {
       return broken(name + " holds a sequence beyond the last");
     }
-    if (file.level > 0 && !table->second.key_columns.empty()) {
-      runs[file.table].push_back(&file);
+    if (file.level < 0 || file.level >= limits::kNumLevels) {
+      return broken(name + " lies in level " + std::to_string(file.level));
+    }
+    const bool keyed = !table->second.key_columns.empty();
+    if (file.level > 0 && !keyed) {
+      return broken(name + " of a table without a key lies in level " + std::to_string(file.level));
+    }
+    if (file.level > 0) runs[{file.table, file.level}].push_back(&file);
+    if (!keyed) appended[file.table].push_back(&file);
+  }
+  for (auto& [table, files_of] : appended) {
+    // Their order is the order of writing: a file may not reach back behind an earlier one.
+    std::sort(files_of.begin(), files_of.end(), [](const FileMeta* a, const FileMeta* b) {
+      return std::tie(a->max_sequence, a->number) < std::tie(b->max_sequence, b->number);
+    });
+    for (size_t i = 1; i < files_of.size(); ++i) {
+      if (files_of[i]->min_sequence < files_of[i - 1]->min_sequence) {
+        return broken("file " + std::to_string(files_of[i]->number) +
+                      " of a table without a key reaches back behind file " +
+                      std::to_string(files_of[i - 1]->number));
+      }
     }
   }
-  for (auto& [table, run] : runs) {
+  for (auto& [table_and_level, run] : runs) {
     std::sort(run.begin(), run.end(),
               [](const FileMeta* a, const FileMeta* b) { return a->min_key < b->min_key; });
     for (size_t i = 1; i < run.size(); ++i) {
       if (run[i - 1]->max_key >= run[i]->min_key) {
         return broken("files " + std::to_string(run[i - 1]->number) + " and " +
-                      std::to_string(run[i]->number) + " of one run overlap");
+                      std::to_string(run[i]->number) + " of level " +
+                      std::to_string(table_and_level.second) + " overlap");
       }
     }
   }

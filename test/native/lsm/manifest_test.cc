@@ -146,6 +146,36 @@ TEST(Manifest, UnknownMandatoryFieldIsRefusedAndOptionalOneSkipped) {
   EXPECT_EQ(CodeOf(VersionEdit::Decode(edit_with(1002)).status()), ErrorCode::kIncompatible);
 }
 
+TEST(Manifest, VersionOneIsReadAndWrittenAsTheNewestVersion) {
+  // Written by a database that knew levels 0 and 1 only: four flushes, the first two merged.
+  TempDir dir;
+  std::filesystem::copy(std::filesystem::path(MARBLE_SOURCE_DIR) / "test/fixtures/manifest-v1",
+                        dir.path(), std::filesystem::copy_options::recursive);
+  EXPECT_EQ(Must(io::ReadFile(dir.path() + "/MANIFEST-000001"))[8], 1);
+  const auto old = Must(ManifestLog::Load(dir.path()));
+  ASSERT_TRUE(old);
+  std::map<std::pair<std::string, int>, int> files;  // by table and level
+  for (const auto& [number, file] : old->state.files) {
+    ++files[{old->state.tables.at(file.table).name, file.level}];
+  }
+  EXPECT_EQ(files,
+            (std::map<std::pair<std::string, int>, int>{
+                {{"s", 0}, 2}, {{"s", 1}, 1}, {{"t", 0}, 2}, {{"t", 1}, 1}, {{"log", 0}, 4}}));
+  auto log = Must(ManifestLog::Create(dir.path(), 2, old->state));
+  EXPECT_EQ(Must(io::ReadFile(dir.path() + "/MANIFEST-000002"))[8], kManifestVersion);
+  ExpectSame(Must(ManifestLog::Load(dir.path()))->state, old->state);
+  // A file moves to another level by one edit.
+  for (const auto& [number, file] : old->state.files) {
+    if (file.level != 1) continue;
+    VersionEdit move;
+    move.removed_files = {{file.table, number}};
+    move.added_files = {file};
+    move.added_files[0].level = 6;
+    ASSERT_OK(log->Append(move));
+    EXPECT_EQ(Must(ManifestLog::Load(dir.path()))->state.files.at(number).level, 6);
+  }
+}
+
 TEST(Manifest, InvariantsRefuseAnUnsoundEditAndKeepTheOldState) {
   TempDir dir;
   auto log = Must(ManifestLog::Create(dir.path(), 1, TwoTables()));
@@ -166,11 +196,51 @@ TEST(Manifest, InvariantsRefuseAnUnsoundEditAndKeepTheOldState) {
   refused(edit, "added twice");
   edit.added_files = {File(9, 1, 0, "b", "a")};
   refused(edit, "reversed");
+  edit.added_files = {File(9, 2, 7, "x", "y")};
+  refused(edit, "lies in level 7");
   edit = {};
   edit.removed_files = {{1, 8}};
   refused(edit, "not live");
   EXPECT_EQ(log->state().files.size(), 2u);
+  // Levels may overlap each other, not themselves; a moved file counts where it goes.
+  edit = {};
+  edit.added_files = {File(9, 2, 2, "a", "m"), File(10, 2, 6, "c", "x"), File(11, 2, 2, "n", "z")};
+  ASSERT_OK(log->Append(edit));
+  edit.added_files = {File(12, 2, 6, "x", "y")};
+  refused(edit, "10 and 12 of level 6 overlap");
+  edit.removed_files = {{2, 8}};
+  edit.added_files = {File(8, 2, 2, "a", "m")};
+  refused(edit, "of level 2 overlap");
   ExpectSame(Must(ManifestLog::Load(dir.path()))->state, log->state());
+}
+
+TEST(Manifest, FilesWithoutAKeyKeepTheirOrder) {
+  TempDir dir;
+  ManifestState state = TwoTables();
+  state.tables.at(2) = AppendTable("log");
+  state.tables.at(2).id = 2;
+  auto log = Must(ManifestLog::Create(dir.path(), 1, state));
+  const auto file = [](FileNumber number, SequenceNumber first, SequenceNumber last) {
+    FileMeta f = File(number, 2, 0, "", "");
+    f.min_sequence = first;
+    f.max_sequence = last;
+    return f;
+  };
+  VersionEdit edit;
+  edit.added_files = {file(3, 1, 2), file(4, 3, 5), file(5, 3, 5), file(6, 6, 7)};
+  ASSERT_OK(log->Append(edit));
+  edit = {};  // 5 and 6 become one
+  edit.removed_files = {{2, 5}, {2, 6}};
+  edit.added_files = {file(7, 3, 7)};
+  ASSERT_OK(log->Append(edit));
+  edit = {};  // 3 and 7 must not, around 4
+  edit.removed_files = {{2, 3}, {2, 7}};
+  edit.added_files = {file(8, 1, 7)};
+  EXPECT_THAT(MessageOf(log->Append(edit)), HasSubstr("reaches back behind file 4"));
+  edit = {};
+  edit.added_files = {file(9, 8, 9)};
+  edit.added_files[0].level = 1;
+  EXPECT_THAT(MessageOf(log->Append(edit)), HasSubstr("without a key lies in level 1"));
 }
 
 }  // namespace
