@@ -149,6 +149,7 @@ Status CheckStateFamily(const TableHandle& state) {
 
 /// The value of a row that was found; `version` keeps memtables and mapped files alive.
 PinnedValue ValueOf(const FoundRow& row, const SuperVersionRef& version) {
+  if (row.bytes) return {*row.bytes, version};
   if (row.merged != nullptr) return {*row.merged, row.merged};
   if (row.version == nullptr) return {ValueAt(*row.batch, row.row), version};
   if (row.version->kind() == VersionKind::kBytes) return {row.version->bytes(), version};

@@ -10,11 +10,7 @@ class LevelCursor : public RunCursor {
   /// Files [begin, end) of the level.
   LevelCursor(std::shared_ptr<const SortedLevel> level, size_t begin, size_t end,
               std::shared_ptr<const TableInfo> info, const ReadView& view)
-      : level_(std::move(level)),
-        begin_(begin),
-        end_(end),
-        info_(std::move(info)),
-        view_(view) {}
+      : level_(std::move(level)), begin_(begin), end_(end), info_(std::move(info)), view_(view) {}
 
   Status SeekGE(std::string_view key) override {
     Open(key.empty() ? begin_ : std::max(begin_, level_->LowerBound(key)));

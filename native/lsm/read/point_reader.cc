@@ -75,9 +75,14 @@ class VersionsInFile {
 /// The visible version of `key` in one file.
 Result<Outcome> FindInFile(const SstFile& file, std::string_view key, uint64_t hash,
                            const ReadView& view, FoundRow* out) {
+  const bool plain = file.PlainAt(view);
+  if (plain && file.reader->has_bytes()) {
+    MARBLE_ASSIGN_OR_RETURN(out->bytes, file.reader->FindBytes(key, hash));
+    return out->bytes ? Outcome::kFound : Outcome::kAbsent;
+  }
   MARBLE_ASSIGN_OR_RETURN(const auto at, file.reader->Find(key, hash));
   if (!at) return Outcome::kAbsent;
-  if (file.PlainAt(view)) {
+  if (plain) {
     MARBLE_ASSIGN_OR_RETURN(out->batch, file.ReadBatch(at->batch));
     out->row = at->row;
     return Outcome::kFound;

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -14,15 +15,18 @@
 
 namespace marble::lsm {
 
-/// Where a live version lies: in a memtable, in a row of a file's batch, in the sum of several
-/// versions, or nowhere.
+/// Where a live version lies: in a memtable, as bytes or a row of a batch in a file, in the sum of
+/// several versions, or nowhere.
 struct FoundRow {
   const KeyVersion* version = nullptr;
   std::shared_ptr<arrow::RecordBatch> batch;
   int64_t row = 0;
   std::shared_ptr<const std::string> merged;
+  std::optional<std::string_view> bytes;  // in a file of the super version
 
-  bool found() const { return version != nullptr || batch != nullptr || merged != nullptr; }
+  bool found() const {
+    return version != nullptr || bytes.has_value() || batch != nullptr || merged != nullptr;
+  }
 };
 
 /// `counters` may be null.

@@ -227,6 +227,12 @@ void SstReaderImpl::InitRegions() {
     end = high;
   }
   regions_.back().length = file_->size() - regions_.back().offset;
+  const arrow::Schema& table = *options_.schema;
+  if (raw_ && points_ && options_.verify != VerifyReads::kAlways && table.num_fields() == 2 &&
+      table.field(0)->type()->id() == arrow::Type::BINARY &&
+      table.field(1)->type()->id() == arrow::Type::BINARY && properties_.key_columns[0] == 0) {
+    bytes_ = BytesRows::Make(layouts_, file_->data());
+  }
 
   // About one entry per batch: a guess is off by a batch or two.
   const auto average = static_cast<uint64_t>(num_rows()) / layouts_.size();
@@ -369,6 +375,37 @@ Result<std::optional<RowLocation>> SstReaderImpl::Find(std::string_view key, uin
     if (found == key) return at;
   }
   return std::nullopt;
+}
+
+Result<std::optional<std::string_view>> SstReaderImpl::FindBytes(std::string_view key,
+                                                                 uint64_t hash) const {
+  PointIndex::Probe probe = points_->Lookup(hash);
+  for (uint32_t row = probe.Next(); row != PointIndex::kNone; row = probe.Next()) {
+    if (row >= num_rows()) return Damaged("the point index names a row beyond the file");
+    const size_t index = bytes_->BatchOf(row);
+    const BytesRows::Batch& at = bytes_->batch(index);
+    const int64_t i = row - at.first_row;
+    __builtin_prefetch(at.value_offsets + i * 4);
+    if (!at.verified.load(std::memory_order_relaxed)) {
+      MARBLE_RETURN_NOT_OK(pages_->Touch(regions_[index].offset, regions_[index].length));
+      at.verified.store(true, std::memory_order_relaxed);
+    }
+    const auto found = BytesRows::Slice(at.key_offsets, at.key_data, at.key_bytes, i);
+    const auto value = BytesRows::Slice(at.value_offsets, at.value_data, at.value_bytes, i);
+    if (!found || !value) {
+      return IdxCorruption(file_->path(),
+                           "the offsets of row " + std::to_string(row) + " are impossible");
+    }
+    __builtin_prefetch(value->data());
+    if (*found == key) return value;
+  }
+  return std::nullopt;
+}
+
+void SstReaderImpl::PrefetchBytes(uint64_t hash) const {
+  PointIndex::Probe probe = points_->Lookup(hash);
+  const uint32_t row = probe.Next();
+  if (row < num_rows()) bytes_->Prefetch(row);
 }
 
 Result<int64_t> SstReaderImpl::LowerBound(std::string_view key) const {

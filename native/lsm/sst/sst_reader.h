@@ -65,6 +65,15 @@ class SstReader {
   virtual void Prefetch(uint64_t hash) const = 0;
   /// The first row (newest version) with exactly this key.
   virtual Result<std::optional<RowLocation>> Find(std::string_view key, uint64_t hash) const = 0;
+  /// Whether FindBytes works: a state family's file with a point index, whose rows all have a
+  /// value, and whose pages are not verified at every read.
+  virtual bool has_bytes() const = 0;
+  /// The value bytes of the first row with exactly this key, in the mapping. The filter and the
+  /// bounds are not consulted.
+  virtual Result<std::optional<std::string_view>> FindBytes(std::string_view key,
+                                                            uint64_t hash) const = 0;
+  /// Look a key up in the point index and fetch what FindBytes will read of the row.
+  virtual void PrefetchBytes(uint64_t hash) const = 0;
   /// The first row number (in the file) whose key is >= `key`; num_rows() when there is none.
   virtual Result<int64_t> LowerBound(std::string_view key) const = 0;
   virtual RowLocation Locate(int64_t row_number) const = 0;

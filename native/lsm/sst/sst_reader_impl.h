@@ -16,6 +16,7 @@
 
 #include "lsm/sst/batch_layout.h"
 #include "lsm/sst/bloom_filter.h"
+#include "lsm/sst/bytes_rows.h"
 #include "lsm/sst/idx_file.h"
 #include "lsm/sst/page_checksums.h"
 #include "lsm/sst/point_index.h"
@@ -53,6 +54,10 @@ class SstReaderImpl : public SstReader, public std::enable_shared_from_this<SstR
     if (points_) points_->Prefetch(hash);
   }
   Result<std::optional<RowLocation>> Find(std::string_view key, uint64_t hash) const override;
+  bool has_bytes() const override { return bytes_ != nullptr; }
+  Result<std::optional<std::string_view>> FindBytes(std::string_view key,
+                                                    uint64_t hash) const override;
+  void PrefetchBytes(uint64_t hash) const override;
   Result<int64_t> LowerBound(std::string_view key) const override;
   RowLocation Locate(int64_t row_number) const override;
   Result<std::string_view> KeyAt(int64_t row_number, std::string* scratch) const override;
@@ -108,6 +113,7 @@ class SstReaderImpl : public SstReader, public std::enable_shared_from_this<SstR
   std::optional<PageVerifier> pages_;
   std::optional<BloomFilter> bloom_;
   std::optional<PointIndex> points_;
+  std::unique_ptr<BytesRows> bytes_;  // null: FindBytes does not work
   std::optional<SparseKeys> sparse_;
   std::optional<ZoneMaps> zones_;
   std::vector<KeyColumn> key_columns_;

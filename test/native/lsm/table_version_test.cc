@@ -26,6 +26,13 @@ class DescribedFile : public SstReader {
   int seq_column() const override { return -1; }
   int kind_column() const override { return -1; }
   int expires_column() const override { return -1; }
+  int64_t min_expires() const override { return 0; }
+  int64_t max_expires() const override { return 0; }
+  bool has_bytes() const override { return false; }
+  Result<std::optional<std::string_view>> FindBytes(std::string_view, uint64_t) const override {
+    return std::nullopt;
+  }
+  void PrefetchBytes(uint64_t) const override {}
   bool MayContain(std::string_view key, uint64_t) const override {
     return key >= meta_.min_key && key <= meta_.max_key;
   }
