@@ -81,7 +81,7 @@ Result<std::shared_ptr<DB>> DbImpl::Open(const std::string& path, const DbOption
     MARBLE_ASSIGN_OR_RETURN(const bool exists, io::FileExists(path));
     if (!exists && !options.create_if_missing) {
       return MakeError(ErrorCode::kNotFound,
-                       "there is no database at " + path + " and create_if_missing is off");
+                       "there is no database at " + path + ", and the option create is false");
     }
     MARBLE_RETURN_NOT_OK(io::CreateDirs(path));
   }
@@ -113,7 +113,7 @@ Status DbImpl::Start() {
   } else {
     if (!options_.create_if_missing) {
       return MakeError(ErrorCode::kNotFound,
-                       "there is no database at " + path_ + " and create_if_missing is off");
+                       "there is no database at " + path_ + ", and the option create is false");
     }
     // Data without CURRENT is a damaged database, not a new one.
     MARBLE_ASSIGN_OR_RETURN(const auto names, io::ListDir(dir_));

@@ -36,11 +36,11 @@ std::string Conflicts(const DbOptions& a, const DbOptions& b) {
   };
   check(b.id.empty() || a.id == b.id, "id");
   check(a.durability == b.durability, "durability");
-  check(a.verify_reads == b.verify_reads, "verify_reads");
-  check(a.log_segment_bytes == b.log_segment_bytes, "log_segment_bytes");
-  check(a.max_immutable_generations == b.max_immutable_generations, "max_immutable_generations");
-  check(a.max_block_ms == b.max_block_ms, "max_block_ms");
-  check(a.compaction_trigger == b.compaction_trigger, "compaction_trigger");
+  check(a.verify_reads == b.verify_reads, "verifyReads");
+  check(a.log_segment_bytes == b.log_segment_bytes, "logSegmentBytes");
+  check(a.max_immutable_generations == b.max_immutable_generations, "maxImmutableGenerations");
+  check(a.max_block_ms == b.max_block_ms, "maxBlockMs");
+  check(a.compaction_trigger == b.compaction_trigger, "compactionTrigger");
   return names;
 }
 

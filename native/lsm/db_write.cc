@@ -125,10 +125,10 @@ Status DbImpl::WaitForRoom(size_t bytes) {
   if (room) return Status::OK();
   Emit({DbEvent::Kind::kStall, "a write gave up waiting for flushes"});
   return MakeError(ErrorCode::kBusy,
-                   "max_immutable_generations (" + std::to_string(limit) +
-                       "): that many memtables of " + path_ +
-                       " wait for their flush, and none was flushed within max_block_ms (" +
-                       std::to_string(options_.max_block_ms) + "); try again");
+                   std::to_string(limit) + " memtables of " + path_ +
+                       " wait for their flush, which is the limit, and none was flushed within " +
+                       std::to_string(options_.max_block_ms) +
+                       " ms (option maxBlockMs); try again");
 }
 
 Status DbImpl::Apply(const PublishedRecord& record, const UnloggedPayload& unlogged) {

@@ -1,4 +1,5 @@
-// Options of a database and of a table, with their defaults and effects.
+// Options of a database and of a table, with their defaults and effects. Messages name them as
+// JavaScript does (bloomBitsPerKey): those are the names that users know.
 #pragma once
 
 #include <arrow/type_fwd.h>

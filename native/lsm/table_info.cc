@@ -3,6 +3,7 @@
 #include <arrow/api.h>
 
 #include <set>
+#include <sstream>
 #include <utility>
 
 namespace marble::lsm {
@@ -106,7 +107,7 @@ Result<std::shared_ptr<const TableInfo>> TableInfo::Make(TableDescriptor descrip
   }
   MARBLE_ASSIGN_OR_RETURN(info->merge_operator, FindMergeOperator(options.merge_operator));
   if (options.ttl_ms < 0) {
-    return MakeError(ErrorCode::kInvalidArgument, "table '" + name + "': ttl_ms is " +
+    return MakeError(ErrorCode::kInvalidArgument, "table '" + name + "': ttlMs is " +
                                                       std::to_string(options.ttl_ms) +
                                                       "; it is positive, or 0 for no expiry");
   }
@@ -134,29 +135,29 @@ std::string DescribeDifference(const TableDescriptor& a, const TableDescriptor& 
   }
   const TableOptions& p = a.options;
   const TableOptions& q = b.options;
-  const auto number = [](const char* what, auto x, auto y) {
-    std::string text = "option ";
-    text.append(what).append(" is ").append(std::to_string(x));
-    return text.append(", not ").append(std::to_string(y));
+  const auto differ = [](const char* what, auto x, auto y) {
+    std::ostringstream text;  // 10, not 10.000000; true, not 1
+    text << std::boolalpha << "option " << what << " is " << x << ", not " << y;
+    return text.str();
   };
   if (p.bloom_bits_per_key != q.bloom_bits_per_key) {
-    return number("bloom_bits_per_key", p.bloom_bits_per_key, q.bloom_bits_per_key);
+    return differ("bloomBitsPerKey", p.bloom_bits_per_key, q.bloom_bits_per_key);
   }
   if (p.point_index != q.point_index) {
-    return number("point_index", p.point_index, q.point_index);
+    return differ("pointIndex", p.point_index, q.point_index);
   }
-  if (p.zone_maps != q.zone_maps) return number("zone_maps", p.zone_maps, q.zone_maps);
-  if (p.batch_rows != q.batch_rows) return number("batch_rows", p.batch_rows, q.batch_rows);
+  if (p.zone_maps != q.zone_maps) return differ("zoneMaps", p.zone_maps, q.zone_maps);
+  if (p.batch_rows != q.batch_rows) return differ("batchRows", p.batch_rows, q.batch_rows);
   if (p.batch_bytes != q.batch_bytes) {
-    return number("batch_bytes", p.batch_bytes, q.batch_bytes);
+    return differ("batchBytes", p.batch_bytes, q.batch_bytes);
   }
-  if (p.lazy_index != q.lazy_index) return number("lazy_index", p.lazy_index, q.lazy_index);
+  if (p.lazy_index != q.lazy_index) return differ("lazyIndex", p.lazy_index, q.lazy_index);
   if (p.merge_operator != q.merge_operator) {
-    return "its merge operator is '" + p.merge_operator + "', not '" + q.merge_operator + "'";
+    return "its mergeOperator is '" + p.merge_operator + "', not '" + q.merge_operator + "'";
   }
-  if (p.ttl_ms != q.ttl_ms) return number("ttl_ms", p.ttl_ms, q.ttl_ms);
-  if (p.logged != q.logged) return number("logged", p.logged, q.logged);
-  if (a.is_system != b.is_system) return number("is_system", a.is_system, b.is_system);
+  if (p.ttl_ms != q.ttl_ms) return differ("ttlMs", p.ttl_ms, q.ttl_ms);
+  if (p.logged != q.logged) return differ("logged", p.logged, q.logged);
+  if (a.is_system != b.is_system) return differ("isSystem", a.is_system, b.is_system);
   return "";
 }
 

@@ -296,7 +296,7 @@ TEST(Db, SecondOpenIsLockedAndSharedOpenIsOne) {
   other.compaction_trigger = 99;
   const Status status = DB::OpenShared(dir.path(), other).status();
   EXPECT_EQ(CodeOf(status), ErrorCode::kIncompatible);
-  EXPECT_THAT(MessageOf(status), HasSubstr("compaction_trigger"));
+  EXPECT_THAT(MessageOf(status), HasSubstr("compactionTrigger"));
   ASSERT_OK(db->Close());
   EXPECT_NE(Must(DB::OpenShared(dir.path(), other)).get(), db.get());
 }
@@ -362,7 +362,7 @@ TEST(Db, WriterGetsBusyWhenFlushesDoNotKeepUp) {
   }
   slow = false;
   EXPECT_EQ(CodeOf(busy), ErrorCode::kBusy);
-  EXPECT_THAT(MessageOf(busy), HasSubstr("max_immutable_generations"));
+  EXPECT_THAT(MessageOf(busy), HasSubstr("1 ms (option maxBlockMs)"));
   ASSERT_OK(db->Flush());
   PutOne(db.get(), s, "after", "1");
 }
