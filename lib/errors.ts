@@ -100,6 +100,8 @@ const classes: Partial<Record<ErrorCode, typeof MarbleError>> = {
 
 /** Make the error of a code, as its class. */
 export function makeError(code: ErrorCode, message: string, extras?: ErrorExtras): MarbleError {
+  // What the addon finds wrong with an argument is the TypeError that it is here, too.
+  if (code === 'MARBLE_INVALID_ARGUMENT') return invalidArgument(message, extras) as unknown as MarbleError
   return new (classes[code] ?? MarbleError)(code, message, extras)
 }
 
@@ -111,7 +113,18 @@ export function abortError(signal?: AbortSignal): MarbleError {
   return makeError('MARBLE_ABORTED', 'the operation was aborted', { cause: signal?.reason })
 }
 
-/** A wrong argument: TypeError with a code. */
-export function invalidArgument(message: string): TypeError {
-  return Object.assign(new TypeError(message), { code: 'MARBLE_INVALID_ARGUMENT' })
+/** An argument of the wrong type, or that does not fit the others: TypeError with a code. */
+export function invalidArgument(message: string, extras: ErrorExtras = {}): TypeError {
+  return branded(new TypeError(message, extras.cause === undefined ? undefined : { cause: extras.cause }))
+}
+
+/** An argument of the right type that is too small or too big: RangeError with the same code. */
+export function outOfRange(message: string): RangeError {
+  return branded(new RangeError(message))
+}
+
+/** `instanceof MarbleError` holds for bad arguments as well. */
+function branded<E extends Error>(error: E): E {
+  Object.defineProperty(error, brand, { value: error.name })
+  return Object.assign(error, { code: 'MARBLE_INVALID_ARGUMENT', retriable: false })
 }

@@ -9,6 +9,8 @@ export {
   type RegisteredSource,
 } from './catalog/catalog.js'
 export { type Connector, type OptionDefinition, Options, type PhysicalColumn } from './catalog/connector.js'
+export { kafka } from './catalog/connectors/kafka.js'
+export { kafkaPropertyProblem } from './catalog/connectors/kafka-properties.js'
 export type { DescribedColumn } from './catalog/describe.js'
 export {
   type CatalogObject,
@@ -19,10 +21,11 @@ export {
   storedFields,
   type TableColumn,
 } from './catalog/table.js'
-export type { Parameters } from './binder/parameters.js'
-export { type ParsedStatement, type ParseOptions, parseStatements } from './parser/parse.js'
+export { checkParameters, type Parameters } from './binder/parameters.js'
+export { type ParameterMarker, type ParsedStatement, type ParseOptions, parseStatements } from './parser/parse.js'
 export { explainPlan as explain } from './plan/explain.js'
 export * from './plan/plan.js'
+export { uniqueNames } from './plan/plan-builder.js'
 export {
   type ConstantRows,
   isBounded,

@@ -16,7 +16,7 @@ import type { Sink } from './logical/nodes.js'
 import { parseExpression, type ParsedStatement } from './parser/parse.js'
 import { explainPlan } from './plan/explain.js'
 import type { JobPlan, PlanExpression, PlanField, PlanLiteralValue } from './plan/plan.js'
-import { buildPlan } from './plan/plan-builder.js'
+import { buildPlan, uniqueNames } from './plan/plan-builder.js'
 import { toPlanExpression, toPlanLiteral } from './plan/plan-expression.js'
 import { foldConstants } from './rules/constant-folding.js'
 import { checkSetting, jobSettings, type JobSettings, kSettings, type Settings, unknownSetting } from './settings.js'
@@ -34,7 +34,7 @@ export interface PlanOptions {
   settings?: Settings | undefined
 }
 
-/** Rows of constants; values are those of the plan's literals. */
+/** Rows of constants; values are those of the plan's literals. Their names are unique. */
 export interface ConstantRows {
   readonly fields: readonly PlanField[]
   readonly rows: readonly (readonly PlanLiteralValue[])[]
@@ -107,10 +107,12 @@ export class Planner {
     const { source } = parsed
     switch (statement.kind) {
       case 'createTable': {
+        refuseParameters(parsed)
         const { object: table, isNew } = this.catalog.declareTable(statement, parsed)
         return { kind: 'createTable', table, isNew, fields: isLocal(table) ? storedFields(table) : undefined }
       }
       case 'createView': {
+        refuseParameters(parsed)
         const { object: view, isNew } = this.catalog.declareView(statement, parsed)
         return { kind: 'createView', view, isNew }
       }
@@ -300,8 +302,14 @@ export class Planner {
       const item = select?.items[i]
       return item?.alias?.name ?? `EXPR$${i}`
     }
-    return { fields: types.map((t, i) => toPlanField(name(i), t)), rows: toRows(literals) }
+    return { fields: uniqueNames(types.map((t, i) => toPlanField(name(i), t))), rows: toRows(literals) }
   }
+}
+
+/** What is kept has no caller who could give values. */
+function refuseParameters({ source, parameters }: ParsedStatement): void {
+  if (parameters[0] !== undefined)
+    throw source.error(parameters[0].span, 'a definition that is kept cannot have parameters', 'write the value itself')
 }
 
 function isConstantSelect(select: Select): boolean {

@@ -41,7 +41,7 @@ export const kSettings: Readonly<Record<string, SettingDefinition>> = {
     check: oneOf('streaming'),
   },
   'table.local-time-zone': { description: 'the time zone of the session', check: oneOf('UTC') },
-  'marble.epoch-ms': { description: 'milliseconds between commits', check: positive(60_000) },
+  'marble.epoch-ms': { description: 'milliseconds between commits', check: positive(2_000) },
 }
 
 export function checkSetting(source: SourceText, key: string, keySpan: Span, value: string, valueSpan: Span): void {

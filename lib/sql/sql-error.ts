@@ -1,6 +1,8 @@
 // The one error that reading, binding and planning SQL can end in. It names the place (line and column, both from 1), shows the
 // line with a caret under the offending text and, where there is one, says what to do instead.
 
+import { MarbleError } from '../errors.js'
+
 export interface SqlErrorPlace {
   line: number
   column: number
@@ -9,9 +11,8 @@ export interface SqlErrorPlace {
   hint?: string
 }
 
-export class SqlError extends Error {
-  readonly code = 'MARBLE_SQL'
-  readonly retriable = false
+export class SqlError extends MarbleError {
+  override readonly code = 'MARBLE_SQL'
   readonly line: number
   readonly column: number
   readonly hint: string | undefined
@@ -21,8 +22,7 @@ export class SqlError extends Error {
   constructor(reason: string, place: SqlErrorPlace) {
     const excerpt = place.excerpt === undefined ? '' : `\n${place.excerpt}`
     const hint = place.hint === undefined ? '' : `\n  hint: ${place.hint}`
-    super(`line ${place.line}, column ${place.column}: ${reason}${excerpt}${hint}`)
-    this.name = 'SqlError'
+    super('MARBLE_SQL', `line ${place.line}, column ${place.column}: ${reason}${excerpt}${hint}`)
     this.reason = reason
     this.line = place.line
     this.column = place.column

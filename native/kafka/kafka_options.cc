@@ -3,6 +3,7 @@
 #include <librdkafka/rdkafka.h>
 
 #include <algorithm>
+#include <cctype>
 #include <charconv>
 #include <string_view>
 
@@ -54,6 +55,7 @@ constexpr JavaName kJavaNames[] = {
     {"metric.reporters", "nothing"},
     {"metrics.recording.level", "nothing"},
     {"metrics.num.samples", "nothing"},
+    {"exclude.internal.topics", "nothing: a table names its topic"},
     {"partition.discovery.interval.ms", "nothing: partitions are found when the job starts"},
     {"buffer.memory", "'properties.queue.buffering.max.kbytes'"},
     {"max.block.ms", "nothing"},
@@ -88,6 +90,23 @@ Status CheckWithLibrdkafka(const std::string& name, const std::string& value) {
                                  : ""));
 }
 
+std::string Lower(std::string text) {
+  for (char& c : text) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  return text;
+}
+
+/// By its name, as OpenSSL's users call such files; librdkafka reads nothing else there.
+bool IsPkcs12(const std::string& path) {
+  const std::string name = Lower(path);
+  return name.ends_with(".p12") || name.ends_with(".pfx") || name.ends_with(".pkcs12");
+}
+
+/// False, in librdkafka's spellings.
+bool IsOff(const std::string& value) {
+  const std::string word = Lower(value);
+  return word == "false" || word == "f" || word == "0";
+}
+
 }  // namespace
 
 Status CheckPropertyName(const std::string& name, const std::string& value) {
@@ -98,17 +117,23 @@ Status CheckPropertyName(const std::string& name, const std::string& value) {
                          "this is the Java client's name; use " + std::string(entry.instead));
     }
   }
-  if (name == "ssl.keystore.location" && !value.ends_with(".p12") && !value.ends_with(".pfx")) {
+  if (name == "ssl.keystore.location" && !IsPkcs12(value)) {
     return OptionError(option,
-                       "only PKCS#12 files (.p12, .pfx) are read; for PEM use "
+                       "only PKCS#12 files (.p12, .pfx, .pkcs12) are read; for PEM use "
                        "'properties.ssl.certificate.location' and 'properties.ssl.key.location'");
+  }
+  if (name == "metadata.broker.list") {
+    return OptionError(option, "use 'properties.bootstrap.servers'");
   }
   if (name == "auto.offset.reset") {
     return OptionError(option,
                        "where reading begins is said by 'scan.startup.mode'; a lost offset is "
                        "always an error");
   }
-  const bool off = value == "false" || value == "0";
+  const bool off = IsOff(value);
+  if (name == "auto.commit.interval.ms") {
+    return OptionError(option, "offsets are kept in the store, with the state; leave it out");
+  }
   if ((name == "enable.auto.commit" || name == "auto.commit.enable" ||
        name == "enable.auto.offset.store") &&
       !off) {

@@ -29,8 +29,9 @@ export function bindCreateTable(
   ddl: string,
   source: SourceText,
   connectors: ConnectorRegistry,
+  stored = false,
 ): CatalogTable {
-  return new TableBinder(statement, source, connectors).bind(ddl)
+  return new TableBinder(statement, source, connectors).bind(ddl, stored)
 }
 
 class TableBinder {
@@ -46,11 +47,11 @@ class TableBinder {
     this.#connector = statement.options === undefined ? marbledb : connectors.find(this.#options)
   }
 
-  bind(ddl: string): CatalogTable {
+  bind(ddl: string, stored: boolean): CatalogTable {
     const statement = this.#statement
     this.#checkNames()
     this.#options.validate(this.#connector, { connector: {}, ...this.#connector.options })
-    this.#connector.check?.(this.#options)
+    if (!stored) this.#connector.check?.(this.#options)
     const primaryKey = this.#primaryKey()
     const columns = this.#columns(primaryKey)
     const watermark = this.#watermark(columns)

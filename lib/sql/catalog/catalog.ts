@@ -7,10 +7,11 @@ import type { CreateTable, CreateView } from '../ast/statements.js'
 import { call, column, literal } from '../logical/expressions.js'
 import { type ParsedStatement, parseStatements } from '../parser/parse.js'
 import type { PlanField } from '../plan/plan.js'
+import { invalidArgument, outOfRange } from '../../errors.js'
 import { SqlError } from '../sql-error.js'
 import { didYouMean } from '../text/suggest.js'
 import { fromPlanField } from '../types/arrow.js'
-import { INTERVAL_DAY, isTimestamp, withNullable } from '../types/sql-type.js'
+import { bareTypeToString, INTERVAL_DAY, isTimestamp, withNullable } from '../types/sql-type.js'
 import type { Connector } from './connector.js'
 import { ConnectorRegistry } from './connector-registry.js'
 import { describeTable } from './describe.js'
@@ -56,14 +57,15 @@ export class Catalog {
   /** Rebuild a catalog, with connectors beyond the built-in ones that its tables use. Throw SqlError when a definition cannot be read any more, with the object's name. */
   static load(json: CatalogJson, connectors: readonly Connector[] = []): Catalog {
     if (json.version !== kCatalogVersion)
-      throw new RangeError(`catalog version ${String(json.version)} is not ${kCatalogVersion}`)
+      throw outOfRange(`catalog version ${String(json.version)} is not ${kCatalogVersion}`)
     const catalog = new Catalog()
     for (const connector of connectors) catalog.registerConnector(connector)
     for (const entry of json.objects) {
       const [parsed] = parseStatements(entry.ddl, { context: `in the stored ${entry.kind} ${entry.name}` })
-      if (parsed?.statement.kind === 'createTable') catalog.add(catalog.declareTable(parsed.statement, parsed).object)
+      if (parsed?.statement.kind === 'createTable')
+        catalog.add(catalog.declareTable(parsed.statement, parsed, true).object)
       else if (parsed?.statement.kind === 'createView') catalog.add(catalog.#loadView(parsed.statement, parsed))
-      else throw new RangeError(`the stored ${entry.kind} ${entry.name} is not a CREATE statement`)
+      else throw outOfRange(`the stored ${entry.kind} ${entry.name} is not a CREATE statement`)
     }
     return catalog
   }
@@ -131,9 +133,12 @@ export class Catalog {
     this.#objects.delete(name)
   }
 
-  /** Bind CREATE TABLE without changing the catalog. Throw when a different object has the name. */
-  declareTable(statement: CreateTable, parsed: ParsedStatement): Creation<CatalogTable> {
-    const table = bindCreateTable(statement, parsed.text, parsed.source, this.connectors)
+  /**
+   * Bind CREATE TABLE without changing the catalog. Throw when a different object has the name. A stored one was checked when
+   * it was declared: what a newer version (or a newer librdkafka) refuses must not keep the catalog from opening.
+   */
+  declareTable(statement: CreateTable, parsed: ParsedStatement, stored = false): Creation<CatalogTable> {
+    const table = bindCreateTable(statement, parsed.text, parsed.source, this.connectors, stored)
     const existing = this.#objects.get(table.name)
     if (existing === undefined) return { object: table, isNew: true }
     if (existing.kind === 'view')
@@ -181,19 +186,19 @@ export class Catalog {
   registerSource(source: RegisteredSource): CatalogTable {
     const existing = this.#objects.get(source.name)
     if (existing !== undefined && (existing.kind === 'view' || existing.ddl !== undefined)) {
-      throw new TypeError(`cannot register the source ${source.name}: a ${existing.kind} has this name`)
+      throw invalidArgument(`cannot register the source ${source.name}: a ${existing.kind} has this name`)
     }
-    if (source.fields.length === 0) throw new TypeError(`the source ${source.name} has no columns`)
+    if (source.fields.length === 0) throw invalidArgument(`the source ${source.name} has no columns`)
     const columns = source.fields.map((f): TableColumn => {
       const type = fromPlanField(f)
       if (type === undefined)
-        throw new TypeError(
+        throw invalidArgument(
           `the column ${f.name} of the source ${source.name} has a type that SQL does not know: ${JSON.stringify(f.type)}`,
         )
       return { kind: 'physical', name: f.name, type }
     })
     const twice = columns.find((c, i) => columns.findIndex(d => d.name === c.name) < i)
-    if (twice !== undefined) throw new TypeError(`the source ${source.name} has two columns called ${twice.name}`)
+    if (twice !== undefined) throw invalidArgument(`the source ${source.name} has two columns called ${twice.name}`)
     const table: CatalogTable = {
       ...{
         kind: 'table',
@@ -218,17 +223,17 @@ function sourceWatermark(source: RegisteredSource, columns: readonly TableColumn
   const index = columns.findIndex(c => c.name === watermark.column)
   const names = columns.map(c => c.name)
   if (index < 0)
-    throw new TypeError(
+    throw invalidArgument(
       `unknown watermark column ${watermark.column} of the source ${source.name}; ${didYouMean(watermark.column, names) ?? `columns: ${names.join(', ')}`}`,
     )
   const { type } = columns[index]!
   if (!isTimestamp(type) || !('precision' in type) || type.precision > 3)
-    throw new TypeError(
-      `the watermark column ${watermark.column} of the source ${source.name} must be a timestamp in milliseconds`,
+    throw invalidArgument(
+      `the watermark column ${watermark.column} of the source ${source.name} must be a timestamp in milliseconds, not ${bareTypeToString(type)}`,
     )
   if (!Number.isSafeInteger(watermark.maxOutOfOrdernessMs) || watermark.maxOutOfOrdernessMs < 0)
-    throw new RangeError(
-      `maxOutOfOrdernessMs of the source ${source.name} must be a whole number of milliseconds, 0 or more`,
+    throw outOfRange(
+      `maxOutOfOrdernessMs of the source ${source.name} must be a whole number of milliseconds, 0 or more, not ${String(watermark.maxOutOfOrdernessMs)}`,
     )
   const delay = literal(BigInt(watermark.maxOutOfOrdernessMs), withNullable(INTERVAL_DAY, false))
   return {

@@ -8,6 +8,14 @@ import { tokenize } from './lexer.js'
 import { StatementParser } from './statement-parser.js'
 import { TokenStream } from './token-stream.js'
 
+/** A `?` or `:name`. */
+export interface ParameterMarker {
+  readonly name: string | undefined
+  /** Of a `?`: its number, from 0, through the whole text; else -1. */
+  readonly index: number
+  readonly span: Span
+}
+
 export interface ParsedStatement {
   readonly statement: Statement
   /** The statement's text, variables replaced, without its `;`. */
@@ -16,8 +24,8 @@ export interface ParsedStatement {
   readonly span: Span
   /** What the spans of the AST refer to. */
   readonly source: SourceText
-  /** The `?` and `:name` parameters it holds; `?` are numbered from 0 through the whole text. */
-  readonly parameters: readonly (number | string)[]
+  /** The parameters that it holds. */
+  readonly parameters: readonly ParameterMarker[]
 }
 
 export interface ParseOptions {
@@ -44,7 +52,13 @@ export function parseStatements(text: string, options: ParseOptions = {}): Parse
     const span = { start, end: stream.previous.end }
     const parameters = markers
       .filter(t => t.start >= span.start && t.end <= span.end)
-      .map(t => (t.value === '' ? positional++ : t.value))
+      .map(
+        (t): ParameterMarker => ({
+          name: t.value === '' ? undefined : t.value,
+          index: t.value === '' ? positional++ : -1,
+          span: { start: t.start, end: t.end },
+        }),
+      )
     statements.push({
       statement,
       text: source.slice(span),

@@ -14,6 +14,7 @@ import {
 } from '../rules/physical.js'
 import { aggregateInputs, calcInputs, collectUsed, neededAggregates, type UsedColumns } from '../rules/pruning.js'
 import { toPlanField } from '../types/arrow.js'
+import { makeError } from '../../errors.js'
 import { CastError, castTo } from '../types/coercion.js'
 import type { SqlType } from '../types/sql-type.js'
 import { type ColumnMap, toPlanAggregate, toPlanExpression } from './plan-expression.js'
@@ -307,7 +308,7 @@ function convert(from: BoundExpression, to: SqlType): BoundExpression {
   try {
     return castTo(from, to)
   } catch (error) {
-    if (error instanceof CastError) throw new Error(error.message)
+    if (error instanceof CastError) throw makeError('MARBLE_PLAN', error.message)
     throw error
   }
 }
@@ -317,7 +318,7 @@ function allOf(node: PhysicalNode): Set<number> {
 }
 
 /** As Flink does it: a second `a` becomes `a0`. */
-function uniqueNames(fields: readonly PlanField[]): PlanField[] {
+export function uniqueNames(fields: readonly PlanField[]): PlanField[] {
   const taken = new Set<string>()
   return fields.map(f => {
     let name = f.name

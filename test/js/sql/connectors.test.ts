@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { Catalog } from '../../../lib/sql/index.js'
 import { errorOf, Session, session } from './helpers.js'
 
 const table = (options: string, columns = 'a INT'): string => `CREATE TABLE x (${columns}) WITH (${options})`
@@ -68,10 +69,9 @@ describe('connector options', () => {
 
   const java: [string, string, RegExp][] = [
     ['ssl.truststore.location', '/x.jks', /ssl\.ca\.location/],
-    ['ssl.keystore.location', '/x.jks', /ssl\.certificate\.location/],
+    ['fetch.max.wait.ms', '5', /fetch\.wait\.max\.ms/],
     ['sasl.jaas.config', 'x', /sasl\.username/],
     ['key.deserializer', 'x', /'format'/],
-    ['auto.offset.reset', 'earliest', /scan\.startup\.mode/],
   ]
   for (const [name, value, hint] of java) {
     it(`refuse the Java client's ${name} and name librdkafka's`, () => {
@@ -80,6 +80,58 @@ describe('connector options', () => {
       assert.match(error.hint ?? '', hint)
     })
   }
+
+  const property = (name: string, value: string): string =>
+    table(kafka(`'format'='json','properties.${name}'='${value}'`))
+  const wrong: [string, string, 'name' | 'value', RegExp, RegExp][] = [
+    ['grup.id', 'x', 'name', /librdkafka has no setting 'grup\.id'/, /did you mean group\.id/],
+    ['no.such.thing.at.all', 'x', 'name', /librdkafka has no setting/, /CONFIGURATION\.md/],
+    ['linger.ms', '5', 'name', /'linger\.ms' is a setting of producers, not of what reads/, /leave it out/],
+    ['sasl.oauthbearer.method', 'oidc', 'name', /not in this build of librdkafka/, /leave it out/],
+    ['auto.offset.reset', 'earliest', 'name', /cannot be set/, /scan\.startup\.mode/],
+    ['metadata.broker.list', 'b', 'name', /cannot be set/, /properties\.bootstrap\.servers/],
+    ['auto.commit.interval.ms', '5', 'name', /cannot be set/, /offsets are kept in the store/],
+    ['enable.auto.commit', 'true', 'value', /must be 'false'/, /offsets are kept in the store/],
+    ['enable.partition.eof', 'f', 'value', /must be 'true'/, /must be seen/],
+    ['check.crcs', 'yes', 'value', /'yes' is not a value of 'check\.crcs'/, /'true' or 'false'/],
+    ['fetch.wait.max.ms', '5s', 'value', /'5s' is not a value/, /a whole number from 0 to 300000/],
+    ['fetch.wait.max.ms', '300001', 'value', /'300001' is not a value/, /a whole number from 0 to 300000/],
+    ['isolation.level', 'committed', 'value', /'committed' is not a value/, /'read_committed'/],
+    ['ssl.keystore.location', '/x.jks', 'value', /PKCS#12 file.*no Java keystore/, /ssl\.certificate\.location/],
+  ]
+  for (const [name, value, part, reason, hint] of wrong) {
+    it(`refuse properties.${name} = ${value} where it stands`, () => {
+      const sql = property(name, value)
+      const error = errorOf(() => new Session().run(sql))
+      assert.match(error.reason, reason)
+      assert.match(error.hint ?? '', hint)
+      const place = part === 'name' ? sql.indexOf(`'properties.${name}`) : sql.lastIndexOf(`'${value}'`)
+      assert.deepEqual([error.line, error.column], [1, place + 1])
+    })
+  }
+
+  it('let properties pass that librdkafka takes', () => {
+    for (const [name, value] of [
+      ['group.id', 'g'],
+      ['fetch.wait.max.ms', '10'],
+      ['check.crcs', 'T'],
+      ['isolation.level', 'READ_COMMITTED'],
+      ['enable.auto.commit', 'false'],
+      ['ssl.keystore.location', '/x.P12'],
+      ['ssl.keystore.location', '/x.pkcs12'],
+      ['security.protocol', 'SASL_SSL'],
+      ['topic.metadata.refresh.interval.ms', '-1'],
+    ] as const)
+      new Session().run(property(name, value))
+  })
+
+  it('of a stored table do not keep the catalog from opening', () => {
+    const s = new Session()
+    s.run(table(kafka("'format'='json'")))
+    const json = s.catalog.toJSON()
+    const objects = json.objects.map(o => ({ ...o, ddl: property('gone.from.librdkafka', '1') }))
+    assert.equal(Catalog.load({ ...json, objects }).find('x')?.kind, 'table')
+  })
 
   it('of kafka go into the plan with their defaults; those of the planner and the format do not', () => {
     const s = session()

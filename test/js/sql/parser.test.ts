@@ -178,7 +178,7 @@ describe('the parser of statements', () => {
 
   it('numbers ? through the whole text and lists the parameters of each statement', () => {
     assert.deepEqual(
-      parseStatements('SELECT ?, ?; SELECT :a, ?, :b').map(s => s.parameters),
+      parseStatements('SELECT ?, ?; SELECT :a, ?, :b').map(s => s.parameters.map(p => p.name ?? p.index)),
       [
         [0, 1],
         ['a', 2, 'b'],

@@ -349,6 +349,10 @@ TEST_F(KafkaTest, WrongOptionsAreRefusedBeforeAnyConnection) {
   EXPECT_THAT(error("properties.ssl.truststore.location", "/x"), HasSubstr("ssl.ca.location"));
   EXPECT_THAT(error("properties.ssl.keystore.location", "/x.jks"),
               HasSubstr("ssl.certificate.location"));
+  EXPECT_EQ(error("properties.ssl.keystore.location", "/x.PKCS12"), "no error");
+  EXPECT_THAT(error("properties.metadata.broker.list", "b"), HasSubstr("bootstrap.servers"));
+  EXPECT_THAT(error("properties.auto.commit.interval.ms", "5"), HasSubstr("store"));
+  EXPECT_EQ(error("properties.enable.auto.commit", "False"), "no error");
   EXPECT_THAT(error("properties.sasl.jaas.config", "…"), HasSubstr("sasl.username"));
   EXPECT_THAT(error("properties.key.deserializer", "…"), HasSubstr("format"));
   EXPECT_THAT(error("properties.enable.auto.commit", "true"), HasSubstr("store"));

@@ -14,7 +14,7 @@ import {
 import type { Connector, Options, PhysicalColumn } from '../connector.js'
 import { parseDuration } from '../duration.js'
 import { jsonFormat, kJsonOptions } from './json-format.js'
-import { refusedProperty } from './kafka-properties.js'
+import { kafkaPropertyProblem } from './kafka-properties.js'
 
 const kProperties = 'properties.'
 const kDefaultIdleTimeout = '10 s'
@@ -90,15 +90,13 @@ export const kafka: Connector = {
   check(options: Options): void {
     const { source } = options
     for (const key of options.keys().filter(k => k.startsWith(kProperties))) {
-      const name = key.slice(kProperties.length)
-      const equivalent = refusedProperty(name, options.get(key)!)
-      if (equivalent !== undefined) {
+      const problem = kafkaPropertyProblem(key.slice(kProperties.length), options.get(key)!, 'C')
+      if (problem !== undefined)
         throw source.error(
-          options.keySpan(key),
-          `'${name}' is a setting of Kafka's Java client; properties.* take librdkafka's names`,
-          `use ${equivalent}`,
+          problem.part === 'name' ? options.keySpan(key) : options.valueSpan(key),
+          problem.reason,
+          problem.hint,
         )
-      }
     }
     if (/[;,]/.test(options.get('topic')!))
       throw source.notSupported(options.valueSpan('topic'), 'several topics in one table', 'declare a table for each')
