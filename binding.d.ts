@@ -104,7 +104,7 @@ export function databaseOn(database: DatabaseHandle, listener: (event: string, i
 export function stateGet(state: StateHandle, key: string | Uint8Array, offset: number, snapshot?: SnapshotHandle): number
 export function stateGetBuffer(state: StateHandle, key: string | Uint8Array, snapshot?: SnapshotHandle): ArrayBuffer | undefined
 export function stateGetString(state: StateHandle, key: string | Uint8Array, snapshot?: SnapshotHandle): string | undefined
-export function stateExists(state: StateHandle, key: string | Uint8Array): boolean
+export function stateExists(state: StateHandle, key: string | Uint8Array, snapshot?: SnapshotHandle): boolean
 export function stateGetAsync(state: StateHandle, key: string | Uint8Array, snapshot?: SnapshotHandle): Promise<ArrayBuffer | undefined>
 export function stateMultiGet(state: StateHandle, keys: (string | Uint8Array)[], snapshot?: SnapshotHandle): { bytes: ArrayBuffer, ends: Float64Array }
 export function statePut(state: StateHandle, key: string | Uint8Array, value: string | Uint8Array): void

@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url'
 import { isMainThread } from 'node:worker_threads'
 import type * as Binding from '../binding.js'
 import { type ErrorCode, makeError } from './errors.js'
+import { checkValue, rule } from './options.js'
 
 export type { Binding }
 
@@ -35,6 +36,7 @@ function candidates(): string[] {
 export function useBinding(path: string): void {
   if (loaded !== undefined)
     throw makeError('MARBLE_BINDING', 'the addon is loaded already: call useBinding before anything else')
+  checkValue('useBinding', 'path', path, rule.text)
   chosen = path
 }
 

@@ -6,6 +6,7 @@
 import * as arrow from 'apache-arrow'
 import { binding, shared } from '../binding.js'
 import { notSupported } from '../errors.js'
+import type { ArrowCAddresses } from './c-data.js'
 
 /** The batches over one ArrayBuffer that were not released. */
 class Holders {
@@ -87,7 +88,8 @@ export class MarbleBatch<T extends arrow.TypeMap = arrow.TypeMap> extends arrow.
     this.release()
   }
 
-  exportToC(): { array: bigint; schema: bigint } {
+  /** Not supported yet: throws MARBLE_NOT_SUPPORTED. */
+  exportToC(): ArrowCAddresses {
     throw notSupported('exportToC')
   }
 }

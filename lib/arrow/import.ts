@@ -1,6 +1,7 @@
 // Batches into the addon: the typed arrays of their Data are passed as they are (native/napi/arrow_import.h copies them once).
 import type { ImportedBatch } from '../../binding.js'
 import { invalidArgument } from '../errors.js'
+import { shown } from '../options.js'
 import type { JsonSchema } from './json-schema.js'
 import { schemaToText } from './json-schema.js'
 import {
@@ -24,7 +25,8 @@ export function importRows(
 ): ImportedBatch[] {
   if (isTableLike(rows)) return rows.batches.map(batch => importBatch(batch))
   if (isRecordBatchLike(rows)) return [importBatch(rows)]
-  if (!Array.isArray(rows)) throw invalidArgument('rows must be a RecordBatch, a Table or an array of objects')
+  if (!Array.isArray(rows))
+    throw invalidArgument(`rows must be a RecordBatch, a Table or an array of objects, not ${shown(rows)}`)
   const writer = new RowWriter(schema)
   const batches: ImportedBatch[] = []
   for (let start = 0; start < rows.length; start += kRowsPerBatch) {

@@ -1,6 +1,7 @@
 // Schemas in the JSON form of Arrow's integration tests: how they cross to the addon (native/base/arrow_types.h).
 import * as arrow from 'apache-arrow'
 import { invalidArgument, makeError, notSupported } from '../errors.js'
+import { shown } from '../options.js'
 import { type DataTypeLike, type FieldLike, isSchemaLike, parametersOf, type SchemaLike } from './like.js'
 
 export type TimeUnit = 'SECOND' | 'MILLISECOND' | 'MICROSECOND' | 'NANOSECOND'
@@ -112,7 +113,7 @@ function fieldToJson(field: FieldLike, where: string): JsonField {
 }
 
 export function schemaToJson(schema: unknown): JsonSchema {
-  if (!isSchemaLike(schema)) throw invalidArgument('schema must be a Schema of apache-arrow')
+  if (!isSchemaLike(schema)) throw invalidArgument(`schema must be a Schema of apache-arrow, not ${shown(schema)}`)
   return { fields: schema.fields.map(field => fieldToJson(field, 'column')), ...metadataToJson(schema.metadata) }
 }
 

@@ -57,7 +57,18 @@ export function isRecordBatchLike(value: unknown): value is RecordBatchLike {
     isObject(value) &&
     !Array.isArray(value.batches) &&
     isSchemaLike(value.schema) &&
-    isObject(value.data) &&
+    isDataLike(value.data) &&
+    value.data.children.length === value.schema.fields.length &&
     typeof value.numRows === 'number'
+  )
+}
+
+function isDataLike(value: unknown): value is DataLike {
+  return (
+    isObject(value) &&
+    isObject(value.type) &&
+    typeof value.length === 'number' &&
+    Array.isArray(value.children) &&
+    value.children.every(isDataLike)
   )
 }

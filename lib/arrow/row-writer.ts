@@ -61,12 +61,21 @@ class RowError extends Error {
   constructor(row: number, error: unknown) {
     super((error as Error).message)
     this.row = row
-    this.code = error instanceof MarbleError ? error.code : 'MARBLE_SCHEMA'
+    this.code = error instanceof MarbleError || error instanceof RowError ? error.code : 'MARBLE_SCHEMA'
   }
 }
 
 function withRow(error: unknown, start: number): unknown {
   return error instanceof RowError ? makeError(error.code, `row ${start + error.row}: ${error.message}`) : error
+}
+
+/** Write the items of lists: a failure is the row's that holds the item. */
+function writeItems(rowOf: (item: number) => number, write: () => void): void {
+  try {
+    write()
+  } catch (error) {
+    throw error instanceof RowError ? new RowError(rowOf(error.row), error) : error
+  }
 }
 
 /** Fill by row, saying which row a failure belongs to. */
@@ -149,7 +158,10 @@ function writeColumn(field: JsonField, layout: Layout, values: readonly unknown[
         offsets[i + 1] = (layout.shape === 'list32' ? items.length : BigInt(items.length)) as never
       }
       output.buffers.push(offsets)
-      writeColumn(field.children[0]!, layout.children[0]!, items, output)
+      writeItems(
+        item => offsets.findIndex(end => Number(end) > item) - 1,
+        () => writeColumn(field.children[0]!, layout.children[0]!, items, output),
+      )
       return
     }
     case 'fixedList': {
@@ -162,7 +174,10 @@ function writeColumn(field: JsonField, layout: Layout, values: readonly unknown[
         }
         for (let j = 0; j < size; j++) items.push(Array.isArray(value) ? value[j] : undefined)
       }
-      writeColumn({ ...field.children[0]!, nullable: true }, layout.children[0]!, items, output)
+      writeItems(
+        item => Math.floor(item / size),
+        () => writeColumn({ ...field.children[0]!, nullable: true }, layout.children[0]!, items, output),
+      )
       return
     }
     case 'struct':

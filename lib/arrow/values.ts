@@ -2,6 +2,7 @@
 // date → number (epoch ms), timestamp[us|ns] → bigint, decimal → string, binary → Buffer, list → array, struct → object,
 // map → Map. In: bigint, safe integers and Date are all accepted where an integer or a time is wanted.
 import { makeError } from '../errors.js'
+import { oneOf, type Rules } from '../options.js'
 import type { JsonField, JsonType, TimeUnit } from './json-schema.js'
 
 export interface ValueOptions {
@@ -10,7 +11,10 @@ export interface ValueOptions {
   /** How timestamps and dates come out; by default epoch ms as number, or bigint for us and ns. */
   timestamp?: 'number' | 'date'
 }
-export const valueOptionNames = ['int64', 'timestamp'] as const
+export const valueRules: Rules<ValueOptions> = {
+  int64: oneOf('bigint', 'number', 'string'),
+  timestamp: oneOf('number', 'date'),
+}
 
 const kDayMs = 86_400_000
 const unitsPerMs: Record<TimeUnit, number> = {
@@ -75,6 +79,7 @@ export function toInt64(field: JsonField, value: unknown): bigint {
       whole = toBigInt(field, value) // ms are epoch ms; us and ns come in their own unit
     }
   } else if (type.name === 'date') {
+    if (value instanceof Date && Number.isNaN(value.getTime())) throw wrong(field, value, 'a valid Date')
     whole = value instanceof Date ? BigInt(value.getTime()) : toBigInt(field, value)
   } else {
     whole = toBigInt(field, value)

@@ -1,11 +1,26 @@
 // The database: tables and states over one log. Parents close their children; a second close is harmless.
 import type { DatabaseHandle } from '../../binding.js'
+import type { Any } from '../any.js'
+import type { Batch } from '../arrow/batch.js'
 import { type JsonSchema, schemaToJson } from '../arrow/json-schema.js'
 import { binding } from '../binding.js'
-import { invalidArgument, makeError, notSupported } from '../errors.js'
+import { MarbleError, makeError, notSupported } from '../errors.js'
 import { type Logger, silentLogger } from '../logger.js'
-import { checkChoice, checkCount, checkOptions } from '../options.js'
+import {
+  checkOptions,
+  checkValue,
+  count,
+  didYouMean,
+  kMaxMs,
+  later,
+  oneOf,
+  real,
+  rule,
+  type Rules,
+} from '../options.js'
+import type { Progress } from '../progress.js'
 import { type Codec, codecOf, type ValueEncoding } from '../state/codec.js'
+import type { KeyedState, KeyedStateOptions, Timers } from '../state/keyed-state.js'
 import { checkStateOptions, StateBackend, type StateOptions } from '../state/state-backend.js'
 import { Table } from '../table/table.js'
 import { Snapshot } from './snapshot.js'
@@ -38,11 +53,48 @@ export interface CreateTableOptions extends TableOptions {
   ifNotExists?: boolean
   replicated?: boolean
 }
+export interface CompactOptions {
+  table?: string
+  signal?: AbortSignal
+  onProgress?: (progress: Progress) => void
+}
 type EventName = 'flush' | 'compaction' | 'stall' | 'backgroundError'
 type Listener = (info: object) => void
 
 const kDefaultState = 'default'
 const kDrainPollMs = 5
+/** More bits lower the false positives no further. */
+const kMaxBloomBits = 64
+const openRules: Rules<OpenOptions> = {
+  id: rule.name,
+  create: rule.flag,
+  durability: oneOf('process', 'power'),
+  memoryBudgetBytes: later(count(1)),
+  threads: later(count(1)),
+  logger: rule.logger,
+  maxBlockMs: count(0, kMaxMs),
+  verifyReads: oneOf('always', 'first', 'never'),
+  recovery: oneOf('strict', 'truncate'),
+}
+const createTableRules: Rules<CreateTableOptions> = {
+  schema: rule.anything, // schemaToJson looks at it
+  primaryKey: rule.texts,
+  ifNotExists: rule.flag,
+  replicated: later(rule.flag, false),
+  preset: later(oneOf('timeSeries', 'dimension', 'appendLog')),
+  compression: later(oneOf('none', 'lz4', 'zstd'), 'none'),
+  ttlMs: later(count(1)),
+  bloomBitsPerKey: real(0, kMaxBloomBits),
+  pointIndex: rule.flag,
+  zoneMaps: rule.flag,
+  logged: later(rule.flag, true),
+}
+const compactRules: Rules<CompactOptions> = {
+  table: rule.text,
+  signal: later(rule.signal),
+  onProgress: later(rule.func),
+}
+const eventRule = oneOf('flush', 'compaction', 'stall', 'backgroundError')
 
 export class Database implements AsyncDisposable {
   readonly path: string
@@ -64,18 +116,8 @@ export class Database implements AsyncDisposable {
 
   /** Open a database, or create it. ':memory:' keeps nothing on disk. Another process's: MARBLE_LOCKED with its pid. */
   static async open(path: string, options: OpenOptions = {}): Promise<Database> {
-    if (typeof path !== 'string' || path === '')
-      throw invalidArgument("Database.open: path must be a directory or ':memory:'")
-    checkOptions(
-      'Database.open',
-      options,
-      ['id', 'create', 'durability', 'logger', 'maxBlockMs', 'verifyReads', 'recovery'],
-      ['memoryBudgetBytes', 'threads'],
-    )
-    checkChoice('Database.open', 'durability', options.durability, ['process', 'power'])
-    checkChoice('Database.open', 'verifyReads', options.verifyReads, ['always', 'first', 'never'])
-    checkChoice('Database.open', 'recovery', options.recovery, ['strict', 'truncate'])
-    checkCount('Database.open', 'maxBlockMs', options.maxBlockMs)
+    checkValue('Database.open', 'path', path, rule.directory)
+    checkOptions('Database.open', options, openRules)
     const { logger = silentLogger, ...rest } = options
     const database = new Database(await binding().databaseOpen(path, rest), logger)
     binding().databaseOn(database.#handle, (event, info) => database.#emit(event, info))
@@ -85,8 +127,7 @@ export class Database implements AsyncDisposable {
   /** A state by name, created when it is missing. Without options it opens as it was created. */
   state<V = Buffer>(name: string = kDefaultState, options?: StateOptions): StateBackend<V> {
     this.#checkOpen()
-    if (typeof name !== 'string' || name === '')
-      throw invalidArgument('state: the name must be a string that is not empty')
+    checkValue('state', 'name', name, rule.name)
     checkStateOptions(options)
     const wanted = options?.valueEncoding
     // Before anything is created: a name must not be taken by an encoding that is refused.
@@ -106,24 +147,11 @@ export class Database implements AsyncDisposable {
   }
 
   /** Create a table. Without primaryKey rows keep their order of insertion. */
-  async createTable<R = Record<string, unknown>>(name: string, options: CreateTableOptions): Promise<Table<R>> {
+  async createTable<R = Any>(name: string, options: CreateTableOptions): Promise<Table<R>> {
     this.#checkOpen()
-    if (typeof name !== 'string' || name === '')
-      throw invalidArgument('createTable: the name must be a string that is not empty')
-    checkOptions(
-      'createTable',
-      options,
-      [
-        'schema',
-        'primaryKey',
-        'ifNotExists',
-        'bloomBitsPerKey',
-        'pointIndex',
-        'zoneMaps',
-        ...(options?.replicated === false ? ['replicated'] : []),
-      ],
-      ['replicated', 'preset', 'compression', 'ttlMs', 'logged'],
-    )
+    checkValue('createTable', 'name', name, rule.name)
+    checkValue('createTable', 'options', options, rule.object)
+    checkOptions('createTable', options, createTableRules)
     await this.createNativeTable(name, schemaToJson(options.schema), options, false)
     return this.table<R>(name)
   }
@@ -139,7 +167,13 @@ export class Database implements AsyncDisposable {
       const index = schema.fields.findIndex(field => field.name === column)
       if (index < 0) {
         const names = schema.fields.map(field => field.name).join(', ')
-        throw makeError('MARBLE_COLUMN_NOT_FOUND', `primaryKey: there is no column '${column}'; there are ${names}`)
+        throw makeError(
+          'MARBLE_COLUMN_NOT_FOUND',
+          `primaryKey: there is no column '${column}'${didYouMean(
+            column,
+            schema.fields.map(field => field.name),
+          )}; there are ${names}`,
+        )
       }
       return index
     })
@@ -158,9 +192,10 @@ export class Database implements AsyncDisposable {
     )
   }
 
-  table<R = Record<string, unknown>>(name: string): Table<R> {
+  table<R = Any>(name: string): Table<R> {
     this.#checkOpen()
-    const opened = binding().databaseOpenTable(this.#handle, name)
+    checkValue('table', 'name', name, rule.name)
+    const opened = this.#openTable(name)
     if (opened.isState)
       throw makeError('MARBLE_TABLE_NOT_FOUND', `'${name}' is a state, not a table: use state('${name}')`)
     return new Table<R>(this, name, opened)
@@ -168,11 +203,13 @@ export class Database implements AsyncDisposable {
 
   async dropTable(name: string, options?: { ifExists?: boolean }): Promise<void> {
     this.#checkOpen()
-    checkOptions('dropTable', options, ['ifExists'])
+    checkValue('dropTable', 'name', name, rule.name)
+    checkOptions('dropTable', options, { ifExists: rule.flag })
     await binding().databaseDropTable(this.#handle, name, options?.ifExists === true)
   }
 
   listTables(options?: { system?: boolean }): string[] {
+    checkOptions('listTables', options, { system: rule.flag })
     return this.#list(options?.system === true, false)
   }
 
@@ -182,7 +219,9 @@ export class Database implements AsyncDisposable {
 
   async dropState(name: string): Promise<void> {
     this.#checkOpen()
-    if (!this.listStates().includes(name)) throw makeError('MARBLE_TABLE_NOT_FOUND', `there is no state '${name}'`)
+    checkValue('dropState', 'name', name, rule.name)
+    if (!this.listStates().includes(name))
+      throw makeError('MARBLE_TABLE_NOT_FOUND', `there is no state '${name}'${didYouMean(name, this.listStates())}`)
     await binding().databaseDropTable(this.#handle, name, false)
   }
 
@@ -194,11 +233,13 @@ export class Database implements AsyncDisposable {
     return new Snapshot(this, binding().snapshotOpen(this.#handle))
   }
 
-  keyedState(_operatorId: string, _options?: object): never {
+  /** Flink's keyed state for operators of your own. Not supported yet: throws MARBLE_NOT_SUPPORTED. */
+  keyedState(_operatorId: string, _options?: KeyedStateOptions): KeyedState {
     throw notSupported('keyedState')
   }
 
-  timers(_operatorId: string): never {
+  /** Timers for operators of your own. Not supported yet: throws MARBLE_NOT_SUPPORTED. */
+  timers(_operatorId: string): Timers {
     throw notSupported('timers')
   }
 
@@ -207,27 +248,36 @@ export class Database implements AsyncDisposable {
     await binding().databaseFlush(this.#handle)
   }
 
-  async compact(
-    options: { table?: string; signal?: AbortSignal; onProgress?: (progress: object) => void } = {},
-  ): Promise<void> {
-    checkOptions('compact', options, ['table'], ['signal', 'onProgress'])
+  /** Merge the files of one table, or of all. `signal` and `onProgress` are not supported yet. */
+  async compact(options: CompactOptions = {}): Promise<void> {
+    checkOptions('compact', options, compactRules)
     if (options.table !== undefined) this.#nameOf(options.table)
     await binding().databaseCompact(this.#handle, options.table ?? '')
   }
 
+  /** Hard links, which open as a database. Not supported yet: throws MARBLE_NOT_SUPPORTED. */
   async checkpoint(_dir: string): Promise<void> {
     throw notSupported('checkpoint')
   }
 
-  async backup(_dir: string, _options?: object): Promise<{ id: number; bytesCopied: number }> {
+  /** Copies what the directory lacks. Not supported yet: throws MARBLE_NOT_SUPPORTED. */
+  async backup(
+    _dir: string,
+    _options?: { signal?: AbortSignal; onProgress?: (progress: Progress) => void },
+  ): Promise<{ id: number; bytesCopied: number }> {
     throw notSupported('backup')
   }
 
-  static async restore(_backupDir: string, _toDir: string, _options?: object): Promise<void> {
+  /** Not supported yet: throws MARBLE_NOT_SUPPORTED. */
+  static async restore(_backupDir: string, _toDir: string, _options?: { id?: number }): Promise<void> {
     throw notSupported('restore')
   }
 
-  changes(_table: string, _options?: object): never {
+  /**
+   * Committed changes of a table from a sequence number or snapshot on, cut at commits; first column `op`. Not supported yet:
+   * throws MARBLE_NOT_SUPPORTED.
+   */
+  changes(_table: string, _options?: { from?: bigint | Snapshot; signal?: AbortSignal }): AsyncIterable<Batch> {
     throw notSupported('changes')
   }
 
@@ -249,8 +299,8 @@ export class Database implements AsyncDisposable {
   }
 
   on(event: EventName, listener: Listener): this {
-    checkChoice('on', 'event', event, ['flush', 'compaction', 'stall', 'backgroundError'])
-    if (typeof listener !== 'function') throw invalidArgument(`on: the listener of '${event}' must be a function`)
+    checkValue('on', 'event', event, eventRule)
+    checkValue('on', 'listener', listener, rule.func)
     const listeners = this.#listeners.get(event) ?? new Set()
     listeners.add(listener)
     this.#listeners.set(event, listeners)
@@ -293,6 +343,15 @@ export class Database implements AsyncDisposable {
 
   #checkOpen(): void {
     if (this.#closing !== undefined) throw makeError('MARBLE_CLOSED', 'the database is closed')
+  }
+
+  #openTable(name: string): ReturnType<ReturnType<typeof binding>['databaseOpenTable']> {
+    try {
+      return binding().databaseOpenTable(this.#handle, name)
+    } catch (error) {
+      if (!(error instanceof MarbleError) || error.code !== 'MARBLE_TABLE_NOT_FOUND') throw error
+      throw makeError(error.code, `${error.message}${didYouMean(name, this.listTables())}`)
+    }
   }
 
   #nameOf(table: string): void {

@@ -1,6 +1,7 @@
 // A consistent view of a database: reads with it see the writes up to its sequence, and no later one.
 import type { SnapshotHandle } from '../../binding.js'
 import { binding } from '../binding.js'
+import { checkOptions, type Rule } from '../options.js'
 import type { Database } from './database.js'
 import { handleOf } from './handles.js'
 
@@ -30,4 +31,21 @@ export class Snapshot implements Disposable {
   [Symbol.dispose](): void {
     this.close()
   }
+}
+
+export const snapshotRule: Rule = {
+  allowed: 'a Snapshot, as made by Database.snapshot',
+  is: value => value instanceof Snapshot,
+}
+const kReadRules: Readonly<Record<string, Rule>> = { snapshot: snapshotRule }
+
+/** Check the options of a read and take the snapshot out; the addon refuses one that is closed or of another database. */
+export function snapshotOf(
+  where: string,
+  options: { snapshot?: Snapshot } | undefined,
+  rules: Readonly<Record<string, Rule>> = kReadRules,
+): SnapshotHandle | undefined {
+  if (options === undefined) return undefined
+  checkOptions(where, options, rules)
+  return options.snapshot?.[handleOf]
 }

@@ -3,12 +3,19 @@ import type { WriteBatchHandle } from '../../binding.js'
 import { importRows } from '../arrow/import.js'
 import type { RecordBatchLike, TableLike } from '../arrow/like.js'
 import { binding } from '../binding.js'
-import { checkChoice, checkOptions } from '../options.js'
-import type { Key, StateBackend } from '../state/state-backend.js'
-import type { Table } from '../table/table.js'
+import { checkOptions, checkValue, oneOf, type Rule, type Rules } from '../options.js'
+import { type Key, StateBackend, toBytes } from '../state/state-backend.js'
+import { Table } from '../table/table.js'
 import { handleOf } from './handles.js'
 
 export type Durability = 'process' | 'power'
+
+const commitRules: Rules<{ durability?: Durability }> = { durability: oneOf('process', 'power') }
+const stateRule: Rule = {
+  allowed: 'a StateBackend, as made by Database.state',
+  is: value => value instanceof StateBackend,
+}
+const tableRule: Rule = { allowed: 'a Table, as made by Database.table', is: value => value instanceof Table }
 
 export class WriteBatch {
   readonly #handle: WriteBatchHandle
@@ -19,36 +26,41 @@ export class WriteBatch {
   }
 
   put<V>(state: StateBackend<V>, key: Key, value: V | Key): this {
+    checkValue('WriteBatch.put', 'state', state, stateRule)
     binding().batchPut(this.#handle, state[handleOf], key, state.encode(value))
     return this
   }
 
   delete<V>(state: StateBackend<V>, key: Key): this {
+    checkValue('WriteBatch.delete', 'state', state, stateRule)
     binding().batchDelete(this.#handle, state[handleOf], key)
     return this
   }
 
   /** Delete the keys from `from` up to, not including, `to`. */
   deleteRange<V>(state: StateBackend<V>, from: Key, to: Key): this {
-    if (Buffer.compare(Buffer.from(from as string), Buffer.from(to as string)) < 0) {
+    checkValue('WriteBatch.deleteRange', 'state', state, stateRule)
+    if (Buffer.compare(toBytes(from), toBytes(to)) < 0) {
       binding().batchDeleteRange(this.#handle, state[handleOf], from, to)
     }
     return this
   }
 
   insert<R>(table: Table<R>, rows: RecordBatchLike | TableLike | readonly R[]): this {
+    checkValue('WriteBatch.insert', 'table', table, tableRule)
     for (const batch of importRows(table.jsonSchema, rows)) binding().batchInsert(this.#handle, table[handleOf], batch)
     return this
   }
 
   deleteRow<R>(table: Table<R>, key: object | unknown[]): this {
+    checkValue('WriteBatch.deleteRow', 'table', table, tableRule)
     binding().batchDeleteRow(this.#handle, table[handleOf], table.keyValues(key))
     return this
   }
 
   /** Write it. Afterwards the batch is empty and may be used again. */
-  commit(options?: { durability?: Durability }): Promise<void> {
-    return binding().batchCommit(this.#handle, isPower(options))
+  async commit(options?: { durability?: Durability }): Promise<void> {
+    await binding().batchCommit(this.#handle, isPower(options))
   }
 
   commitSync(options?: { durability?: Durability }): void {
@@ -65,7 +77,6 @@ export class WriteBatch {
 }
 
 function isPower(options: { durability?: Durability } | undefined): boolean {
-  checkOptions('commit', options, ['durability'])
-  checkChoice('commit', 'durability', options?.durability, ['process', 'power'])
+  checkOptions('commit', options, commitRules)
   return options?.durability === 'power'
 }

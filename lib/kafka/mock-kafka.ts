@@ -2,16 +2,16 @@
 // real transactions: never proof of exactly-once.
 import type { MockClusterHandle } from '../../binding.js'
 import { binding } from '../binding.js'
-import { checkCount, checkOptions } from '../options.js'
-import type { Key } from '../state/state-backend.js'
+import { checkOptions, checkValue, count, oneOf, type Rules } from '../options.js'
+import { checkRecords, type KafkaRecord, partitionsRule, topicRule } from './records.js'
 
-export interface KafkaRecord {
-  key?: Key
-  value?: Key
-  partition?: number
-  /** Epoch ms; without it the time of producing. */
-  timestamp?: number
+export interface MockKafkaOptions {
+  /** Of topics that are created by the first record. */
+  partitions?: number
+  brokers?: number
 }
+const kMaxBrokers = 100
+const startRules: Rules<MockKafkaOptions> = { partitions: partitionsRule, brokers: count(1, kMaxBrokers) }
 
 export class MockKafka implements AsyncDisposable {
   readonly bootstrapServers: string
@@ -23,26 +23,27 @@ export class MockKafka implements AsyncDisposable {
     this.bootstrapServers = binding().mockClusterBootstrap(handle)
   }
 
-  /** `partitions`: of topics that are created by the first record. */
-  static async start(options: { partitions?: number; brokers?: number } = {}): Promise<MockKafka> {
-    checkOptions('MockKafka.start', options, ['partitions', 'brokers'])
-    checkCount('MockKafka.start', 'partitions', options.partitions, 1)
-    checkCount('MockKafka.start', 'brokers', options.brokers, 1)
+  static async start(options: MockKafkaOptions = {}): Promise<MockKafka> {
+    checkOptions('MockKafka.start', options, startRules)
     return new MockKafka(await binding().mockClusterStart(options.brokers ?? 1, options.partitions ?? 4))
   }
 
   async createTopic(topic: string, partitions: number): Promise<void> {
-    checkCount('createTopic', 'partitions', partitions, 1)
+    checkValue('createTopic', 'topic', topic, topicRule)
+    checkValue('createTopic', 'partitions', partitions, partitionsRule)
     await binding().mockClusterCreateTopic(this.#handle, topic, partitions)
   }
 
   /** Resolves when all records are delivered; rejects when the mock had no room for them. */
   async produce(topic: string, records: KafkaRecord[]): Promise<void> {
+    checkRecords('produce', topic, records)
     await binding().mockClusterProduce(this.#handle, topic, records)
   }
 
   /** Take a broker (from 1) away, or bring it back with its data. */
   async setBroker(broker: number, state: 'up' | 'down'): Promise<void> {
+    checkValue('setBroker', 'broker', broker, count(1, kMaxBrokers))
+    checkValue('setBroker', 'state', state, oneOf('up', 'down'))
     await binding().mockClusterSetBroker(this.#handle, broker, state === 'up')
   }
 

@@ -2,7 +2,9 @@
 import type { ProducerHandle } from '../../binding.js'
 import { binding } from '../binding.js'
 import { makeError } from '../errors.js'
-import type { KafkaRecord } from './mock-kafka.js'
+import { checkValue, count, kMaxMs, rule } from '../options.js'
+import { checkKafkaProperties } from './properties.js'
+import { checkRecords, type KafkaRecord, partitionsRule, topicRule } from './records.js'
 
 const kFlushMs = 60_000
 
@@ -16,25 +18,33 @@ export class TestProducer implements AsyncDisposable {
 
   /** `properties` take librdkafka's names. */
   static async connect(bootstrapServers: string, properties: Record<string, string> = {}): Promise<TestProducer> {
+    checkValue('TestProducer.connect', 'bootstrapServers', bootstrapServers, rule.text)
+    checkValue('TestProducer.connect', 'properties', properties, rule.textRecord)
+    checkKafkaProperties('TestProducer.connect', properties, 'producer')
     return new TestProducer(await binding().producerConnect(bootstrapServers, Object.entries(properties)))
   }
 
   async createTopic(topic: string, partitions: number): Promise<void> {
+    checkValue('createTopic', 'topic', topic, topicRule)
+    checkValue('createTopic', 'partitions', partitions, partitionsRule)
     await binding().producerCreateTopic(this.#handle, topic, partitions)
   }
 
   /** Queue records; resolves when they are queued, which waits while the queue is full. */
   async produce(topic: string, records: KafkaRecord[]): Promise<void> {
+    checkRecords('produce', topic, records)
     await binding().producerProduce(this.#handle, topic, records)
   }
 
   /** Resolves when all is delivered; rejects with the first failure since the last flush. */
   async flush(timeoutMs = kFlushMs): Promise<void> {
+    checkValue('flush', 'timeoutMs', timeoutMs, count(0, kMaxMs))
     await binding().producerFlush(this.#handle, timeoutMs)
   }
 
   /** The offsets [low, high) of each partition. */
   async watermarks(topic: string): Promise<{ low: bigint; high: bigint }[]> {
+    checkValue('watermarks', 'topic', topic, topicRule)
     return binding().producerWatermarks(this.#handle, topic)
   }
 

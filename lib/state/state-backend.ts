@@ -1,11 +1,12 @@
 // Bytes by key: the microsecond path. Keys are ordered bytewise; strings are their UTF-8 form.
-import type { Bound, SnapshotHandle, StateHandle } from '../../binding.js'
+import type { Bound, StateHandle } from '../../binding.js'
+import type { Any } from '../any.js'
 import { binding } from '../binding.js'
 import type { Database } from '../database/database.js'
 import { handleOf } from '../database/handles.js'
-import type { Snapshot } from '../database/snapshot.js'
+import { type Snapshot, snapshotOf, snapshotRule } from '../database/snapshot.js'
 import { abortError, invalidArgument, notSupported } from '../errors.js'
-import { checkChoice, checkCount, checkOptions } from '../options.js'
+import { checkOptions, checkValue, count, later, oneOf, rule, type Rules, shown } from '../options.js'
 import type { Codec, ValueEncoding } from './codec.js'
 import { codecOf } from './codec.js'
 import { slab } from './slab.js'
@@ -31,8 +32,27 @@ export interface StateScanOptions<Keys extends 'buffer' | 'utf8' = 'buffer'> ext
 const kNoRoom = -2
 const kTooBig = -3
 
+const stateRules: Rules<StateOptions> = {
+  valueEncoding: rule.anything, // codecOf looks at it
+  ttlMs: later(count(1)),
+  mergeOperator: later(oneOf('int64add', 'max', 'min', 'append')),
+  logged: later(rule.flag, true),
+}
+const asyncReadRules = { snapshot: snapshotRule, signal: rule.signal }
+const scanRules: Rules<StateScanOptions> = {
+  gte: rule.bytes,
+  gt: rule.bytes,
+  lte: rule.bytes,
+  lt: rule.bytes,
+  reverse: rule.flag,
+  limit: count(),
+  keys: oneOf('buffer', 'utf8'),
+  snapshot: snapshotRule,
+  signal: rule.signal,
+}
+
 export function checkStateOptions(options: StateOptions | undefined): void {
-  checkOptions('state', options, ['valueEncoding'], ['ttlMs', 'mergeOperator', 'logged'])
+  checkOptions('state', options, stateRules)
 }
 
 export class StateBackend<V = Buffer> {
@@ -60,17 +80,24 @@ export class StateBackend<V = Buffer> {
 
   /** All or nothing. */
   putMany(entries: Iterable<[Key, V | Key]>): void {
+    if (typeof (entries as Partial<Iterable<unknown>> | null | undefined)?.[Symbol.iterator] !== 'function')
+      throw invalidArgument(`putMany: entries must be an iterable of [key, value], not ${shown(entries)}`)
     const flat: Key[] = []
-    for (const [key, value] of entries) flat.push(key, this.encode(value))
+    for (const entry of entries) {
+      if (!Array.isArray(entry) || entry.length !== 2)
+        throw invalidArgument(`putMany: entry ${flat.length / 2} must be [key, value], not ${shown(entry)}`)
+      flat.push(entry[0], this.encode(entry[1]))
+    }
     if (flat.length > 0) binding().statePutMany(this.#handle, flat)
   }
 
+  /** Not supported yet: throws MARBLE_NOT_SUPPORTED. */
   putIfAbsent(_key: Key, _value: V | Key): boolean {
     throw notSupported('putIfAbsent')
   }
 
   get(key: Key, options?: { snapshot?: Snapshot }): V | undefined {
-    const snapshot = snapshotHandle(options)
+    const snapshot = snapshotOf('get', options)
     if (this.#codec === 'utf8') return binding().stateGetString(this.#handle, key, snapshot) as V | undefined
     let length = binding().stateGet(this.#handle, key, slab().offset, snapshot)
     if (length === kNoRoom) {
@@ -89,20 +116,22 @@ export class StateBackend<V = Buffer> {
   }
 
   getString(key: Key, options?: { snapshot?: Snapshot }): string | undefined {
-    return binding().stateGetString(this.#handle, key, snapshotHandle(options))
+    return binding().stateGetString(this.#handle, key, snapshotOf('getString', options))
   }
 
   /** Never blocks the event loop on disk. */
   async getAsync(key: Key, options?: { snapshot?: Snapshot; signal?: AbortSignal }): Promise<V | undefined> {
+    const snapshot = snapshotOf('getAsync', options, asyncReadRules)
     if (options?.signal?.aborted) throw abortError(options.signal)
-    const bytes = await binding().stateGetAsync(this.#handle, key, snapshotHandle(options))
+    const bytes = await binding().stateGetAsync(this.#handle, key, snapshot)
     if (options?.signal?.aborted) throw abortError(options.signal)
     return bytes === undefined ? undefined : this.#decode(Buffer.from(bytes))
   }
 
   /** Values in the order of the keys, all of one snapshot. */
   multiGet(keys: Key[], options?: { snapshot?: Snapshot }): (V | undefined)[] {
-    const { bytes, ends } = binding().stateMultiGet(this.#handle, keys, snapshotHandle(options))
+    checkValue('multiGet', 'keys', keys, rule.list)
+    const { bytes, ends } = binding().stateMultiGet(this.#handle, keys, snapshotOf('multiGet', options))
     const buffer = Buffer.from(bytes)
     const values: (V | undefined)[] = new Array<V | undefined>(keys.length).fill(undefined)
     let at = 0
@@ -115,8 +144,8 @@ export class StateBackend<V = Buffer> {
     return values
   }
 
-  exists(key: Key): boolean {
-    return binding().stateExists(this.#handle, key)
+  exists(key: Key, options?: { snapshot?: Snapshot }): boolean {
+    return binding().stateExists(this.#handle, key, snapshotOf('exists', options))
   }
 
   delete(key: Key): void {
@@ -128,6 +157,7 @@ export class StateBackend<V = Buffer> {
     if (Buffer.compare(toBytes(from), toBytes(to)) < 0) binding().stateDeleteRange(this.#handle, from, to)
   }
 
+  /** Not supported yet: throws MARBLE_NOT_SUPPORTED. */
   merge(_key: Key, _operand: V | Key): void {
     throw notSupported('merge', 'read, change and put')
   }
@@ -139,15 +169,13 @@ export class StateBackend<V = Buffer> {
   /** A snapshot taken at the call; leaving the loop early releases it. */
   scan(options: StateScanOptions<'utf8'> & { keys: 'utf8' }): Iterable<[string, V]> & AsyncIterable<[string, V]>
   scan(options?: StateScanOptions): Iterable<[Buffer, V]> & AsyncIterable<[Buffer, V]>
+  scan(options: StateScanOptions<'buffer' | 'utf8'>): Iterable<[Any, V]> & AsyncIterable<[Any, V]>
   scan(
     options: StateScanOptions<'buffer' | 'utf8'> = {},
   ): Iterable<[string | Buffer, V]> & AsyncIterable<[string | Buffer, V]> {
-    checkOptions('scan', options, ['gte', 'gt', 'lte', 'lt', 'reverse', 'limit', 'keys', 'snapshot', 'signal'])
-    checkChoice('scan', 'keys', options.keys, ['buffer', 'utf8'])
-    checkCount('scan', 'limit', options.limit)
+    const snapshot = snapshotOf('scan', options, scanRules)
     const lower = boundOf('gte', 'gt', options)
     const upper = boundOf('lte', 'lt', options)
-    const snapshot = snapshotHandle(options)
     const open = () =>
       binding().stateScan(this.#handle, { lower, upper, snapshot, reverse: options.reverse, limit: options.limit })
     const asText = options.keys === 'utf8'
@@ -181,19 +209,15 @@ export class StateBackend<V = Buffer> {
   }
 }
 
-function snapshotHandle(options: { snapshot?: Snapshot } | undefined): SnapshotHandle | undefined {
-  return options?.snapshot?.[handleOf]
-}
-
-function toBytes(key: Key): Uint8Array {
+export function toBytes(key: Key): Uint8Array {
   if (typeof key === 'string') return Buffer.from(key)
   if (key instanceof Uint8Array) return key
-  throw invalidArgument('the key must be a string or a Uint8Array (Buffer)')
+  throw invalidArgument(`the key must be a string or a Uint8Array (Buffer), not ${shown(key)}`)
 }
 
 function boundOf(inclusive: 'gte' | 'lte', exclusive: 'gt' | 'lt', range: Range<Key>): Bound | undefined {
   if (range[inclusive] !== undefined && range[exclusive] !== undefined) {
-    throw invalidArgument(`a range has ${inclusive} or ${exclusive}, not both`)
+    throw invalidArgument(`scan: a range has ${inclusive} or ${exclusive}, not both`)
   }
   if (range[inclusive] !== undefined) return { key: range[inclusive], inclusive: true }
   return range[exclusive] === undefined ? undefined : { key: range[exclusive], inclusive: false }

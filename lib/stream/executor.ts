@@ -1,15 +1,33 @@
 // SQL over streams and local tables: text to plans (lib/sql), plans to jobs (the addon), the catalog in the store.
-import { mkdir, realpath } from 'node:fs/promises'
-import { join } from 'node:path'
+import { mkdir, realpath, stat } from 'node:fs/promises'
+import { dirname, join, resolve } from 'node:path'
+import type { RecordBatch, Table as ArrowTable } from 'apache-arrow'
 import type { JobManagerHandle } from '../../binding.js'
+import type { Any } from '../any.js'
+import type { Batch } from '../arrow/batch.js'
 import { type JsonField, type JsonSchema, schemaToJson } from '../arrow/json-schema.js'
 import { binding, shared } from '../binding.js'
 import { Database } from '../database/database.js'
 import { invalidArgument, makeError, notSupported } from '../errors.js'
 import type { Logger } from '../logger.js'
-import { checkChoice, checkCount, checkOptions } from '../options.js'
+import type { ConnectorConfig, SourceConnector } from '../kafka/source-connector.js'
+import {
+  checkFields,
+  checkOptions,
+  checkValue,
+  count,
+  kMaxMs,
+  later,
+  oneOf,
+  real,
+  type Rule,
+  rule,
+  type Rules,
+  shown,
+} from '../options.js'
 import {
   type Catalog,
+  checkParameters,
   explain,
   isBounded,
   type JobPlan,
@@ -29,6 +47,7 @@ import { Pump, RegisteredRows, type SourceRows } from './pump.js'
 import { queryScan, rowsScan } from './query-scan.js'
 
 export interface ExecutorOptions {
+  /** The directory of the database (made when missing), or ':memory:'. */
   statePath: string
   checkpointIntervalSeconds?: number
   maxParallelism?: number
@@ -50,7 +69,23 @@ export interface QueryOptions {
   changelog?: boolean
   signal?: AbortSignal
 }
-export type ReadableTable<R> = Pick<
+export interface ExecuteOptions {
+  /** Values of `${NAME}` in the text. */
+  vars?: Record<string, string>
+  /** Values of `?` (an array) or of `:name` (an object). */
+  params?: unknown[] | Record<string, unknown>
+}
+export interface RegisterSourceOptions {
+  /** A Schema of apache-arrow, of any version. */
+  schema: { fields: readonly object[] }
+  watermark?: { column: string; maxOutOfOrdernessMs: number }
+}
+export interface FunctionSignature {
+  args: string[]
+  returns: string
+  columnar?: boolean
+}
+export type ReadableTable<R = Any> = Pick<
   Table<R>,
   'get' | 'getAsync' | 'getMany' | 'scan' | 'count' | 'schema' | 'primaryKey'
 >
@@ -58,14 +93,48 @@ export type ReadableTable<R> = Pick<
 const kDatabase = 'marbledb_embedded'
 /** native/stream/job_store.h: whoever starts the job drops its state and rows first. */
 const kDroppingStatus = 'dropping'
+const kMemory = ':memory:'
+/** limits::kMaxEpochMs and, of key groups, what 16 bits of a key hold. */
 const kMaxEpochMs = 2_000
+const kMaxParallelism = 32_768
+const kWhere = 'StreamingSQLExecutor.open'
+const openRules: Rules<ExecutorOptions> = {
+  statePath: rule.directory,
+  checkpointIntervalSeconds: real(0.001, Math.floor(kMaxMs / 1000)),
+  maxParallelism: count(1, kMaxParallelism),
+  parallelism: later(count(1), 1),
+  epochMs: count(1, kMaxEpochMs),
+  stateBackend: later(oneOf('marbledb', 'memory'), 'marbledb'),
+  timerBackend: later(oneOf('marbledb', 'memory'), 'marbledb'),
+  memoryBudgetBytes: later(count(1)),
+  logger: rule.logger,
+}
+const paramsRule = rule.anything // checkParameters looks at them
+const executeRules: Rules<ExecuteOptions> = { vars: rule.textRecord, params: paramsRule }
+const queryRules: Rules<QueryOptions> = { params: paramsRule, changelog: rule.flag, signal: rule.signal }
+const registerRules: Rules<RegisterSourceOptions> = {
+  schema: rule.anything, // schemaToJson looks at it
+  watermark: rule.object,
+}
+const watermarkRules: Rules<NonNullable<RegisterSourceOptions['watermark']>> = {
+  column: rule.text,
+  maxOutOfOrdernessMs: count(),
+}
+const rowsRule: Rule = {
+  allowed: 'an iterable or an async iterable of rows',
+  is: value =>
+    typeof value === 'object' &&
+    value !== null &&
+    (typeof (value as AsyncIterable<object>)[Symbol.asyncIterator] === 'function' ||
+      typeof (value as Iterable<object>)[Symbol.iterator] === 'function'),
+}
 /** Two executors on one path would overwrite each other's catalog and run its jobs twice. */
 const openPaths = (): Set<string> => shared('executors', () => new Set<string>())
 const column = (name: string): JsonField => ({ name, nullable: true, type: { name: 'utf8' }, children: [] })
 
 export class StreamingSQLExecutor implements AsyncDisposable {
   readonly database: Database
-  #path = ''
+  #path: string | undefined
   readonly #planner: Planner
   readonly #store: CatalogStore
   readonly #manager: JobManagerHandle
@@ -85,33 +154,17 @@ export class StreamingSQLExecutor implements AsyncDisposable {
     database.own(() => this.#stopJobs())
   }
 
-  /** The database lies at <statePath>/marbledb_embedded. Opening restarts nothing by itself. */
+  /** The database lies at <statePath>/marbledb_embedded, or with ':memory:' nowhere. Opening restarts nothing by itself. */
   static async open(options: ExecutorOptions): Promise<StreamingSQLExecutor> {
-    const where = 'StreamingSQLExecutor.open'
-    if (typeof options?.statePath !== 'string' || options.statePath === '')
-      throw invalidArgument(`${where}: statePath must be a directory`)
-    checkOptions(
-      where,
-      options,
-      ['statePath', 'checkpointIntervalSeconds', 'maxParallelism', 'epochMs', 'stateBackend', 'timerBackend', 'logger'],
-      ['memoryBudgetBytes', 'parallelism'],
-    )
-    checkChoice(where, 'stateBackend', options.stateBackend, ['marbledb', 'memory'])
-    checkChoice(where, 'timerBackend', options.timerBackend, ['marbledb', 'memory'])
-    if (options.stateBackend === 'memory') throw notSupported(`${where}: stateBackend 'memory'`)
-    if (options.timerBackend === 'memory') throw notSupported(`${where}: timerBackend 'memory'`)
-    checkCount(where, 'epochMs', options.epochMs, 1)
-    checkCount(where, 'maxParallelism', options.maxParallelism, 1)
-    if ((options.epochMs ?? 0) > kMaxEpochMs) throw invalidArgument(`${where}: epochMs is at most ${kMaxEpochMs}`)
-    if (options.checkpointIntervalSeconds !== undefined && !(options.checkpointIntervalSeconds > 0)) {
-      throw invalidArgument(`${where}: checkpointIntervalSeconds must be greater than 0`)
-    }
-    await mkdir(options.statePath, { recursive: true })
-    const path = await realpath(options.statePath)
+    checkValue(kWhere, 'options', options, rule.object)
+    checkValue(kWhere, 'statePath', options.statePath, rule.directory)
+    checkOptions(kWhere, options, openRules)
+    if (options.statePath === kMemory) return StreamingSQLExecutor.#openAt(undefined, options)
+    const path = await makeDirectory(options.statePath)
     if (openPaths().has(path)) {
       throw makeError(
         'MARBLE_LOCKED',
-        `${where}: '${options.statePath}' is open in this process already: share that executor, or close it first`,
+        `${kWhere}: '${options.statePath}' is open in this process already: share that executor, or close it first`,
       )
     }
     openPaths().add(path)
@@ -123,9 +176,10 @@ export class StreamingSQLExecutor implements AsyncDisposable {
     }
   }
 
-  static async #openAt(path: string, options: ExecutorOptions): Promise<StreamingSQLExecutor> {
+  /** `path` undefined: in memory. */
+  static async #openAt(path: string | undefined, options: ExecutorOptions): Promise<StreamingSQLExecutor> {
     const database = await Database.open(
-      join(options.statePath, kDatabase),
+      path === undefined ? kMemory : join(options.statePath, kDatabase),
       options.logger === undefined ? {} : { logger: options.logger },
     )
     try {
@@ -134,7 +188,9 @@ export class StreamingSQLExecutor implements AsyncDisposable {
       const manager = await binding().jobManagerOpen(database.nativeHandle, {
         epochMs: options.epochMs,
         checkpointIntervalMs:
-          options.checkpointIntervalSeconds === undefined ? undefined : options.checkpointIntervalSeconds * 1000,
+          options.checkpointIntervalSeconds === undefined
+            ? undefined
+            : Math.round(options.checkpointIntervalSeconds * 1000),
         maxParallelism: options.maxParallelism,
       })
       const executor = new StreamingSQLExecutor(database, catalog, store, manager)
@@ -152,14 +208,14 @@ export class StreamingSQLExecutor implements AsyncDisposable {
   }
 
   /** One result per statement; resolves when each is accepted and its job runs. */
-  execute(
-    sql: string,
-    options: { vars?: Record<string, string>; params?: unknown[] | Record<string, unknown> } = {},
-  ): Promise<StatementResult[]> {
+  execute(sql: string, options: ExecuteOptions = {}): Promise<StatementResult[]> {
     return this.#inOrder(async () => {
-      checkOptions('execute', options, ['vars', 'params'])
+      checkValue('execute', 'sql', sql, rule.anyText)
+      checkOptions('execute', options, executeRules)
+      const statements = parseStatements(sql, { vars: options.vars })
+      checkParameters('execute', statements, options.params)
       const results: StatementResult[] = []
-      for (const parsed of parseStatements(sql, { vars: options.vars })) {
+      for (const parsed of statements) {
         this.#checkOpen()
         results.push(await this.#run(parsed, options.params as Parameters | undefined, {}))
       }
@@ -179,12 +235,14 @@ export class StreamingSQLExecutor implements AsyncDisposable {
    * Over local tables and bounded sources the final rows, and it ends. With an unbounded source, or changelog: true, it is
    * continuous, and the first column `op` says what happened to the row.
    */
-  query<R = Record<string, unknown>>(select: string, options: QueryOptions = {}): Scan<R> {
+  query<R = Any>(select: string, options: QueryOptions = {}): Scan<R> {
     this.#checkOpen()
-    checkOptions('query', options, ['params', 'changelog', 'signal'])
+    checkValue('query', 'select', select, rule.anyText)
+    checkOptions('query', options, queryRules)
     const statements = parseStatements(select)
     if (statements.length !== 1)
       throw invalidArgument(`query takes one SELECT, not ${statements.length} statements: use execute`)
+    checkParameters('query', statements, options.params)
     const planned = this.#planner.plan(statements[0]!, {
       params: options.params as Parameters | undefined,
       settings: this.#settings,
@@ -195,8 +253,9 @@ export class StreamingSQLExecutor implements AsyncDisposable {
   }
 
   /** A local table, for reading. */
-  table<R = Record<string, unknown>>(name: string): ReadableTable<R> {
+  table<R = Any>(name: string): ReadableTable<R> {
     this.#checkOpen()
+    checkValue('table', 'name', name, rule.name)
     const object = this.#planner.catalog.find(name)
     if (object?.kind === 'view')
       throw makeError('MARBLE_TABLE_NOT_FOUND', `'${name}' is a view: read it with query('SELECT * FROM ${name}')`)
@@ -210,42 +269,52 @@ export class StreamingSQLExecutor implements AsyncDisposable {
   }
 
   /** Make an iterable a table. A job that resumes gets it from its beginning again, and skips what it has seen. */
-  registerSource(
-    name: string,
-    rows: SourceRows,
-    options: { schema: { fields: readonly object[] }; watermark?: { column: string; maxOutOfOrdernessMs: number } },
-  ): void {
+  registerSource(name: string, rows: SourceRows, options: RegisterSourceOptions): void {
+    const where = 'registerSource'
     this.#checkOpen()
-    checkOptions('registerSource', options, ['schema', 'watermark'])
-    const schema = schemaToJson(options?.schema)
-    const iterable = rows as Partial<AsyncIterable<object>> & Partial<Iterable<object>>
-    if (typeof iterable?.[Symbol.asyncIterator] !== 'function' && typeof iterable?.[Symbol.iterator] !== 'function') {
-      throw invalidArgument('registerSource: rows must be an iterable or an async iterable')
+    checkValue(where, 'name', name, rule.name)
+    checkValue(where, 'rows', rows, rowsRule)
+    checkValue(where, 'options', options, rule.object)
+    checkOptions(where, options, registerRules)
+    if (options.watermark !== undefined) {
+      checkFields(`${where}: watermark`, options.watermark, watermarkRules)
+      for (const field of ['column', 'maxOutOfOrdernessMs'] as const)
+        checkValue(`${where}: watermark`, field, options.watermark[field], watermarkRules[field])
     }
+    const schema = schemaToJson(options.schema)
     const fields = schema.fields.map(({ name, type, nullable, children }) => ({ name, type, nullable, children }))
     this.#planner.catalog.registerSource({ name, fields: fields as never, watermark: options.watermark, bounded: true })
     this.#sources.set(name, new RegisteredRows(name, { fields }, rows))
   }
 
-  subscribe(_table: string, _options?: object): never {
+  /** A table's changes, with no gap after the snapshot. Not supported yet: throws MARBLE_NOT_SUPPORTED. */
+  subscribe(_table: string, _options?: { fromSnapshot?: boolean; signal?: AbortSignal }): AsyncIterable<Batch> {
     throw notSupported('subscribe')
   }
 
-  registerFunction(_name: string, _signature: object, _fn: (...args: never[]) => unknown): never {
+  /** A function for SQL. Not supported yet: throws MARBLE_NOT_SUPPORTED. */
+  registerFunction(_name: string, _signature: FunctionSignature, _fn: (...args: Any[]) => Any): void {
     throw notSupported('registerFunction')
   }
 
-  registerConnector(_type: string, _factory: (config: never) => unknown): never {
+  /** A connector for CREATE TABLE. Not supported yet: throws MARBLE_NOT_SUPPORTED. */
+  registerConnector(_type: string, _factory: (config: ConnectorConfig) => SourceConnector): void {
     throw notSupported('registerConnector', 'registerSource takes any iterable')
   }
 
-  async registerDimensionTable(_name: string, _data: object, _options: object): Promise<never> {
+  /** A small table that every job holds whole. Not supported yet: throws MARBLE_NOT_SUPPORTED. */
+  async registerDimensionTable(
+    _name: string,
+    _data: ArrowTable | RecordBatch,
+    _options: { primaryKey: string[] },
+  ): Promise<void> {
     throw notSupported('registerDimensionTable')
   }
 
   /** The plan of a statement, with its changelog modes. */
   explain(sql: string): string {
     this.#checkOpen()
+    checkValue('explain', 'sql', sql, rule.anyText)
     return parseStatements(sql)
       .map(parsed => {
         const planned = this.#planner.plan(parsed, { settings: this.#settings })
@@ -285,7 +354,9 @@ export class StreamingSQLExecutor implements AsyncDisposable {
   #stopJobs(): Promise<void> {
     this.#stopping ??= this.#queue
       .then(() => binding().jobManagerClose(this.#manager))
-      .finally(() => openPaths().delete(this.#path))
+      .finally(() => {
+        if (this.#path !== undefined) openPaths().delete(this.#path)
+      })
     return this.#stopping
   }
 
@@ -478,6 +549,43 @@ export class StreamingSQLExecutor implements AsyncDisposable {
       },
     })
   }
+}
+
+/**
+ * Make a directory with its parents; its real path. Not by mkdir's own `recursive`: where a file system refuses a new name with
+ * ENOENT, as /proc does, that tries forever.
+ */
+async function makeDirectory(path: string): Promise<string> {
+  const wanted = resolve(path)
+  const make = async (directory: string): Promise<void> => {
+    try {
+      await mkdir(directory)
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException
+      if (code === 'EEXIST' && (await stat(directory)).isDirectory()) return
+      const parent = dirname(directory)
+      if (code !== 'ENOENT' || parent === directory || (await exists(parent))) throw error
+      await make(parent)
+      await make(directory)
+    }
+  }
+  try {
+    await make(wanted)
+    return await realpath(wanted)
+  } catch (cause) {
+    throw makeError(
+      'MARBLE_IO',
+      `${kWhere}: the directory of statePath ${shown(path)} cannot be made: ${(cause as Error).message}`,
+      { cause },
+    )
+  }
+}
+
+async function exists(path: string): Promise<boolean> {
+  return stat(path).then(
+    () => true,
+    () => false,
+  )
 }
 
 function textOf(value: unknown): string | null {

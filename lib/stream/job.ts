@@ -1,8 +1,8 @@
 // A streaming job as its user sees it.
 import type { JobHandle } from '../../binding.js'
 import { binding } from '../binding.js'
-import { invalidArgument, makeError } from '../errors.js'
-import { checkChoice, checkOptions } from '../options.js'
+import { makeError } from '../errors.js'
+import { checkOptions, checkValue, later, oneOf, rule, type Rules } from '../options.js'
 
 export type JobStatus = 'starting' | 'running' | 'paused' | 'restarting' | 'finished' | 'failed' | 'cancelled'
 export type JobEventName = 'epoch' | 'checkpoint' | 'late' | 'badRecord' | 'stalled' | 'failed'
@@ -20,7 +20,10 @@ export interface JobMetrics {
   sources: {
     name: string
     partition: number
-    offset: bigint | string
+    /** Behind the last record read; -1n where the source's place is no number: then see `position`. */
+    offset: bigint
+    /** The same place as the source itself writes it: JSON. */
+    position: string
     lag: bigint | null
     watermark: number | null
     idle: boolean
@@ -32,7 +35,13 @@ export interface JobMetrics {
 const ended: ReadonlySet<string> = new Set(['finished', 'failed', 'cancelled'])
 // The end of the input is beyond every time.
 const watermarkOf = (ms: number | null): number | null => (ms !== null && ms > 8.64e15 ? Number.POSITIVE_INFINITY : ms)
-const eventNames = ['epoch', 'checkpoint', 'late', 'badRecord', 'stalled', 'failed']
+const eventRule = oneOf('epoch', 'checkpoint', 'late', 'badRecord', 'stalled', 'failed')
+export interface StopOptions {
+  /** Not supported yet. */
+  savepoint?: string
+  drain?: boolean
+}
+const stopRules: Rules<StopOptions> = { savepoint: later(rule.text), drain: rule.flag }
 
 export class Job {
   readonly id: string
@@ -86,7 +95,8 @@ export class Job {
       sources: sources.map(({ offset, lag, ...source }) => ({
         ...source,
         watermark: watermarkOf(source.watermark),
-        offset: /^\d+$/.test(offset) ? BigInt(offset) : offset,
+        offset: /^\d+$/.test(offset) ? BigInt(offset) : -1n,
+        position: offset,
         lag: lag < 0 ? null : BigInt(lag),
       })),
       operators,
@@ -114,16 +124,16 @@ export class Job {
    * Commit what was read, then end; a later start resumes. With `drain` the input ends here: all windows close, and the job is
    * finished for good (`SET 'execution.restart' = 'fresh'` runs it again).
    */
-  async stop(options?: { savepoint?: string; drain?: boolean }): Promise<void> {
-    checkOptions('stop', options, ['drain'], ['savepoint'])
+  async stop(options?: StopOptions): Promise<void> {
+    checkOptions('stop', options, stopRules)
     if (options?.drain === true) await binding().jobDrain(this.#handle)
     else await binding().jobStop(this.#handle)
     this.#checkEnd()
   }
 
   on(event: JobEventName, listener: (info: object) => void): this {
-    checkChoice('on', 'event', event, eventNames)
-    if (typeof listener !== 'function') throw invalidArgument(`on: the listener of '${event}' must be a function`)
+    checkValue('on', 'event', event, eventRule)
+    checkValue('on', 'listener', listener, rule.func)
     const listeners = this.#listeners.get(event) ?? new Set()
     listeners.add(listener)
     this.#listeners.set(event, listeners)

@@ -3,7 +3,7 @@
 import type { ImportedBatch, PushSourceHandle } from '../../binding.js'
 import { importBatch } from '../arrow/import.js'
 import type { JsonSchema } from '../arrow/json-schema.js'
-import { isRecordBatchLike } from '../arrow/like.js'
+import { isRecordBatchLike, isTableLike } from '../arrow/like.js'
 import { RowWriter } from '../arrow/row-writer.js'
 import { binding } from '../binding.js'
 import { makeError } from '../errors.js'
@@ -28,7 +28,13 @@ export class RegisteredRows {
 
   /** An iterator over all rows. A generator gives them once only. */
   iterate(): AsyncIterator<object> | Iterator<object> {
-    const rows = this.#rows as Partial<AsyncIterable<object>> & Partial<Iterable<object>>
+    // A whole batch or table is taken as it is, not row by row.
+    const whole = isRecordBatchLike(this.#rows)
+      ? [this.#rows]
+      : isTableLike(this.#rows)
+        ? this.#rows.batches
+        : this.#rows
+    const rows = whole as Partial<AsyncIterable<object>> & Partial<Iterable<object>>
     const iterator = rows[Symbol.asyncIterator]?.() ?? rows[Symbol.iterator]!()
     if ((iterator as unknown) === this.#rows && this.#used) {
       throw makeError(

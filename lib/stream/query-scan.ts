@@ -5,6 +5,7 @@ import { BatchReader } from '../arrow/export.js'
 import type { JsonField, JsonSchema } from '../arrow/json-schema.js'
 import { rowsToBatch } from '../arrow/rows-to-batch.js'
 import { abortError } from '../errors.js'
+import { type PlanField, uniqueNames } from '../sql/index.js'
 import { type Scan, type ScanSource, SourceScan } from '../table/scan.js'
 import type { Job } from './job.js'
 
@@ -21,7 +22,10 @@ export interface QueryScanSpec {
 
 export function queryScan<R>(spec: QueryScanSpec): Scan<R> {
   const inner: JsonSchema = { fields: [...spec.fields] }
-  const jsonSchema: JsonSchema = spec.withOp ? { fields: [opField, ...spec.fields] } : inner
+  // A column of the query that is called op, too, comes as op0.
+  const jsonSchema: JsonSchema = spec.withOp
+    ? { fields: uniqueNames([opField, ...spec.fields] as unknown as PlanField[]) as unknown as JsonField[] }
+    : inner
   const reader = new BatchReader(inner)
   const schema = spec.withOp ? new BatchReader(jsonSchema).schema : reader.schema
   const source: ScanSource = {

@@ -1,12 +1,13 @@
 // A scan of a table (or the rows of a query): batches as they come, a whole apache-arrow Table, or rows as objects.
 import * as arrow from 'apache-arrow'
+import type { Any } from '../any.js'
 import type { Batch } from '../arrow/batch.js'
 import type { JsonSchema } from '../arrow/json-schema.js'
 import { readRows } from '../arrow/row-reader.js'
-import { type ValueOptions, valueOptionNames } from '../arrow/values.js'
+import { type ValueOptions, valueRules } from '../arrow/values.js'
 import { checkOptions } from '../options.js'
 
-export interface Scan<R = Record<string, unknown>> extends AsyncIterable<Batch> {
+export interface Scan<R = Any> extends AsyncIterable<Batch> {
   /** The columns of its batches. */
   readonly schema: arrow.Schema
   toTable(): Promise<arrow.Table>
@@ -42,8 +43,12 @@ export class SourceScan<R> implements Scan<R> {
     return new arrow.Table(this.schema, batches)
   }
 
-  async *rows(options: ValueOptions = {}): AsyncGenerator<R, void, undefined> {
-    checkOptions('rows', options, valueOptionNames)
+  rows(options: ValueOptions = {}): AsyncGenerator<R, void, undefined> {
+    checkOptions('rows', options, valueRules)
+    return this.#rows(options)
+  }
+
+  async *#rows(options: ValueOptions): AsyncGenerator<R, void, undefined> {
     for await (const batch of this) {
       yield* readRows(this.#source.jsonSchema, batch, options) as Generator<R, void, undefined>
       batch.release()
@@ -51,7 +56,7 @@ export class SourceScan<R> implements Scan<R> {
   }
 
   async toArray(options: ValueOptions = {}): Promise<R[]> {
-    checkOptions('toArray', options, valueOptionNames)
+    checkOptions('toArray', options, valueRules)
     const rows: R[] = []
     for await (const batch of this) {
       for (const row of readRows(this.#source.jsonSchema, batch, options)) rows.push(row as R)

@@ -1,6 +1,7 @@
 // A table: rows with an Arrow schema and, usually, a primary key.
 import type * as arrow from 'apache-arrow'
-import type { Bound, IteratorHandle, NativeScanOptions, TableHandle } from '../../binding.js'
+import type { Bound, IteratorHandle, NativeScanOptions, SnapshotHandle, TableHandle } from '../../binding.js'
+import type { Any } from '../any.js'
 import type { Batch } from '../arrow/batch.js'
 import { BatchReader } from '../arrow/export.js'
 import { importBatch, importRows } from '../arrow/import.js'
@@ -11,9 +12,10 @@ import { toBinary, toBool, toFloat, toInt32, toInt64, toText } from '../arrow/va
 import { binding } from '../binding.js'
 import type { Database } from '../database/database.js'
 import { handleOf } from '../database/handles.js'
-import type { Snapshot } from '../database/snapshot.js'
+import { type Snapshot, snapshotOf, snapshotRule } from '../database/snapshot.js'
 import { abortError, invalidArgument, makeError, notSupported } from '../errors.js'
-import { checkCount, checkOptions, didYouMean } from '../options.js'
+import { checkFields, checkValue, count, didYouMean, later, rule, type Rules, shown } from '../options.js'
+import type { Progress } from '../progress.js'
 import { slab } from '../state/slab.js'
 import type { Range } from '../state/state-backend.js'
 import { CellReader, prepareCells } from './row-cells.js'
@@ -30,7 +32,13 @@ export interface ScanOptions {
   snapshot?: Snapshot
   signal?: AbortSignal
   batchRows?: number
-  onProgress?: (progress: { done: number; total?: number; unit: 'rows' }) => void
+  onProgress?: (progress: Progress) => void
+}
+export type FileFormat = 'arrow' | 'parquet' | 'csv' | 'jsonl'
+export interface ImportOptions {
+  format?: FileFormat
+  signal?: AbortSignal
+  onProgress?: (progress: Progress) => void
 }
 export interface TableIterator {
   /** The next batches begin at the first key that is not less than this one (with reverse: not greater). */
@@ -39,14 +47,32 @@ export interface TableIterator {
   close(): Promise<void>
 }
 
-const scanOptionNames = ['columns', 'range', 'limit', 'reverse', 'snapshot', 'signal', 'batchRows', 'onProgress']
-const scanOptionsLater = ['where', 'params']
+const scanRules: Rules<ScanOptions> = {
+  columns: rule.texts,
+  where: later(rule.anything),
+  params: later(rule.list),
+  range: rule.object,
+  limit: count(),
+  reverse: rule.flag,
+  snapshot: snapshotRule,
+  signal: rule.signal,
+  batchRows: count(1),
+  onProgress: rule.func,
+}
+const rangeRules: Rules<Range<RowKey>> = {
+  gte: rule.anything, // keyValues looks at them
+  gt: rule.anything,
+  lte: rule.anything,
+  lt: rule.anything,
+}
+const countRules = { where: later(rule.anyText), snapshot: snapshotRule }
+const asyncReadRules = { snapshot: snapshotRule, signal: rule.signal }
 const kNoRoom = -2
 /** Batches of a scan's first crossing: a reader that wants one row does not wait for a whole file. */
 const kFirstBatches = 16
 const kMostBatches = 512
 
-export class Table<R = Record<string, unknown>> {
+export class Table<R = Any> {
   readonly name: string
   readonly schema: arrow.Schema
   readonly primaryKey: string[]
@@ -94,25 +120,29 @@ export class Table<R = Record<string, unknown>> {
       }
     if (typeof (data as Partial<AsyncIterable<unknown>> | null)?.[Symbol.asyncIterator] !== 'function') {
       throw invalidArgument(
-        'insertBatch takes a RecordBatch, a Table, Arrow IPC bytes or an async iterable of RecordBatches',
+        `insertBatch takes a RecordBatch, a Table, Arrow IPC bytes or an async iterable of RecordBatches, not ${shown(data)}`,
       )
     }
     let rows = 0
     for await (const batch of data) {
-      if (!isRecordBatchLike(batch)) throw invalidArgument('the iterable must yield RecordBatches')
+      if (!isRecordBatchLike(batch))
+        throw invalidArgument(`insertBatch: the iterable must yield RecordBatches, not ${shown(batch)}`)
       rows += await binding().tableInsert(this.#handle, [importBatch(batch)])
     }
     return { rows }
   }
 
   async insert(rows: readonly R[]): Promise<{ rows: number }> {
-    if (!Array.isArray(rows)) throw invalidArgument('insert takes an array of rows')
+    if (!Array.isArray(rows)) throw invalidArgument(`insert takes an array of rows, not ${shown(rows)}`)
     return { rows: await binding().tableInsert(this.#handle, importRows(this.jsonSchema, rows)) }
   }
 
   get(key: RowKey, options?: { snapshot?: Snapshot }): R | undefined {
+    return this.#get(key, snapshotOf('get', options))
+  }
+
+  #get(key: RowKey, snapshot: SnapshotHandle | undefined): R | undefined {
     const values = this.keyValues(key)
-    const snapshot = options?.snapshot?.[handleOf]
     if (this.#cells !== undefined) {
       let used = binding().tableGetCells(this.#handle, values, slab().offset, snapshot)
       if (used === kNoRoom) {
@@ -129,18 +159,21 @@ export class Table<R = Record<string, unknown>> {
   }
 
   async getAsync(key: RowKey, options?: { snapshot?: Snapshot; signal?: AbortSignal }): Promise<R | undefined> {
+    const snapshot = snapshotOf('getAsync', options, asyncReadRules)
     if (options?.signal?.aborted) throw abortError(options.signal)
-    const chunk = await binding().tableGetAsync(this.#handle, this.keyValues(key), options?.snapshot?.[handleOf])
+    const chunk = await binding().tableGetAsync(this.#handle, this.keyValues(key), snapshot)
     if (options?.signal?.aborted) throw abortError(options.signal)
     return this.#firstRow(chunk)
   }
 
   /** Rows in the order of the keys, all of one snapshot. */
   getMany(keys: readonly RowKey[], options?: { snapshot?: Snapshot }): (R | undefined)[] {
-    if (options?.snapshot !== undefined) return keys.map(key => this.get(key, options))
+    checkValue('getMany', 'keys', keys, rule.list)
+    const given = snapshotOf('getMany', options)
+    if (given !== undefined) return keys.map(key => this.#get(key, given))
     const snapshot = this.#database.snapshot()
     try {
-      return keys.map(key => this.get(key, { snapshot }))
+      return keys.map(key => this.#get(key, snapshot[handleOf]))
     } finally {
       snapshot.close()
     }
@@ -196,9 +229,10 @@ export class Table<R = Record<string, unknown>> {
     }
   }
 
+  /** `where` is not supported yet. */
   async count(options: { where?: string; snapshot?: Snapshot } = {}): Promise<bigint> {
-    checkOptions('count', options, ['snapshot'], ['where'])
-    const { iterator, release } = this.open({ columns: [], snapshot: options.snapshot?.[handleOf] })
+    const snapshot = snapshotOf('count', options, countRules)
+    const { iterator, release } = this.open({ columns: [], snapshot })
     try {
       return await binding().iteratorCount(iterator)
     } finally {
@@ -206,11 +240,13 @@ export class Table<R = Record<string, unknown>> {
     }
   }
 
-  async importFile(): Promise<{ rows: number }> {
+  /** Not supported yet: throws MARBLE_NOT_SUPPORTED. */
+  async importFile(_path: string, _options?: ImportOptions): Promise<{ rows: number }> {
     throw notSupported('importFile', 'read the file and use insertBatch')
   }
 
-  async exportFile(): Promise<{ rows: number }> {
+  /** Not supported yet: throws MARBLE_NOT_SUPPORTED. */
+  async exportFile(_path: string, _options?: ScanOptions & { format?: FileFormat }): Promise<{ rows: number }> {
     throw notSupported('exportFile', 'scan the table and write its batches')
   }
 
@@ -221,7 +257,9 @@ export class Table<R = Record<string, unknown>> {
       throw notSupported(`a key of table '${this.name}', which has no primary key`, 'use scan')
     }
     if (typeof key !== 'object' || key === null)
-      throw invalidArgument(`a key of table '${this.name}' is an object { ${this.primaryKey.join(', ')} } or an array`)
+      throw invalidArgument(
+        `a key of table '${this.name}' is an object { ${this.primaryKey.join(', ')} } or an array, not ${shown(key)}`,
+      )
     if (Array.isArray(key)) {
       if (key.length > fields.length || (!allowPrefix && key.length < fields.length)) {
         throw makeError(
@@ -295,9 +333,7 @@ export class Table<R = Record<string, unknown>> {
   }
 
   #nativeOptions(where: string, options: ScanOptions): { native: NativeScanOptions; jsonSchema: JsonSchema } {
-    checkOptions(where, options, scanOptionNames, scanOptionsLater)
-    checkCount(where, 'limit', options.limit)
-    checkCount(where, 'batchRows', options.batchRows, 1)
+    const snapshot = snapshotOf(where, options, scanRules)
     const fields = this.jsonSchema.fields
     const columns =
       options.columns?.map(name => columnIndex(this.jsonSchema, name, `table '${this.name}'`)) ??
@@ -305,22 +341,27 @@ export class Table<R = Record<string, unknown>> {
     return {
       native: {
         columns,
-        lower: this.#bound('gte', 'gt', options.range),
-        upper: this.#bound('lte', 'lt', options.range),
+        lower: this.#bound(where, 'gte', 'gt', options.range),
+        upper: this.#bound(where, 'lte', 'lt', options.range),
         limit: options.limit,
         reverse: options.reverse,
         batchRows: options.batchRows,
-        snapshot: options.snapshot?.[handleOf],
+        snapshot,
       },
       jsonSchema: { fields: columns.map(i => fields[i]!) },
     }
   }
 
-  #bound(inclusive: 'gte' | 'lte', exclusive: 'gt' | 'lt', range: Range<RowKey> | undefined): Bound | undefined {
+  #bound(
+    where: string,
+    inclusive: 'gte' | 'lte',
+    exclusive: 'gt' | 'lt',
+    range: Range<RowKey> | undefined,
+  ): Bound | undefined {
     if (range === undefined) return undefined
-    checkOptions('range', range, ['gte', 'gt', 'lte', 'lt'])
+    checkFields(`${where}: range`, range, rangeRules)
     if (range[inclusive] !== undefined && range[exclusive] !== undefined)
-      throw invalidArgument(`a range has ${inclusive} or ${exclusive}, not both`)
+      throw invalidArgument(`${where}: a range has ${inclusive} or ${exclusive}, not both`)
     const key = range[inclusive] ?? range[exclusive]
     return key === undefined ? undefined : { key: this.keyValues(key, true), inclusive: range[inclusive] !== undefined }
   }

@@ -34,7 +34,8 @@ void ThrowStatus(napi_env env, const Status& status) {
 }
 
 void ThrowTypeError(napi_env env, const std::string& message) {
-  napi_throw_type_error(env, "MARBLE_INVALID_ARGUMENT", message.c_str());
+  // The factory makes it the TypeError that lib/ throws for a bad argument.
+  ThrowStatus(env, MakeError(ErrorCode::kInvalidArgument, message));
 }
 
 napi_valuetype TypeOf(napi_env env, napi_value value) {
@@ -179,8 +180,8 @@ napi_value MakeString(napi_env env, std::string_view text) {
     bool pending = false;
     napi_is_exception_pending(env, &pending);
     if (!pending) {
-      napi_throw_range_error(env, "MARBLE_TOO_LARGE",
-                             "the text is longer than a JavaScript string can be");
+      ThrowStatus(env, MakeError(ErrorCode::kTooLarge,
+                                 "the text is longer than a JavaScript string can be"));
     }
     return nullptr;
   }
@@ -206,7 +207,8 @@ napi_value MakeArrayBuffer(napi_env env, size_t size, uint8_t** data) {
     bool pending = false;
     napi_is_exception_pending(env, &pending);
     if (!pending)
-      napi_throw_range_error(env, "MARBLE_TOO_LARGE", "an ArrayBuffer of this size cannot be made");
+      ThrowStatus(env,
+                  MakeError(ErrorCode::kTooLarge, "an ArrayBuffer of this size cannot be made"));
     return nullptr;
   }
   *data = static_cast<uint8_t*>(memory);

@@ -97,7 +97,8 @@ napi_value StateGetString(napi_env env, napi_callback_info info) {
   return found.has_value() ? MakeString(env, found->bytes) : nullptr;
 }
 
-// function stateExists(state: StateHandle, key: string | Uint8Array): boolean
+// function stateExists(state: StateHandle, key: string | Uint8Array, snapshot?: SnapshotHandle):
+// boolean
 napi_value StateExists(napi_env env, napi_callback_info info) {
   Arguments<2> args(env, info);
   StateHandle* state = OpenState(env, args[0]);

@@ -5,7 +5,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { binding } from '../../dist/binding.js'
-import { errorCodes, makeError } from '../../dist/errors.js'
+import { errorCodes, KafkaError, makeError, MarbleError } from '../../dist/errors.js'
+import { SqlError } from '../../dist/sql/sql-error.js'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
 const open = "import { Database } from 'marbledb'; await Database.open(':memory:')"
@@ -34,6 +35,12 @@ describe('The addon', () => {
     assert.equal(error.retriable, true)
     assert.equal(makeError('MARBLE_CLOSED', '').name, 'ClosedError')
     assert.equal(makeError('MARBLE_ABORTED', '').name, 'AbortError')
+    const argument = makeError('MARBLE_INVALID_ARGUMENT', 'no')
+    assert.ok(argument instanceof TypeError && argument instanceof MarbleError && !(argument instanceof KafkaError))
+    assert.deepEqual([argument.code, argument.retriable], ['MARBLE_INVALID_ARGUMENT', false])
+    const sql = new SqlError('no', { line: 2, column: 3 })
+    assert.ok(sql instanceof MarbleError && sql instanceof SqlError && sql instanceof Error)
+    assert.deepEqual([sql.name, sql.code, sql.line, sql.retriable], ['SqlError', 'MARBLE_SQL', 2, false])
   })
 
   it('says what it tried when the named file is not there', () => {
