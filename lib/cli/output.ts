@@ -10,8 +10,22 @@ import { jsonValue, textValue } from './values.js'
 export type Format = 'table' | 'json' | 'csv' | 'arrow'
 export const formats: readonly Format[] = ['table', 'json', 'csv', 'arrow']
 
+/** Everything but rows. */
+export function say(text: string): void {
+  process.stderr.write(`${text}\n`)
+}
+
+/** An error for people: its code once, also where the message begins with it (ENOENT: no such file). */
+export function errorText(error: unknown): string {
+  if (!(error instanceof Error)) return String(error)
+  const code = (error as { code?: string }).code ?? error.name
+  return error.message.startsWith(`${code}: `) ? error.message : `${code}: ${error.message}`
+}
+
 async function write(out: Writable, text: string | Uint8Array): Promise<void> {
-  if (text.length > 0 && !out.write(text)) await once(out, 'drain')
+  if (text.length === 0) return
+  if (out.errored) throw out.errored
+  if (!out.write(text)) await once(out, 'drain')
 }
 
 const csvCell = (text: string): string => (/[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text)
@@ -25,6 +39,8 @@ export async function writeRows(scan: Scan, format: Format, out: Writable): Prom
     const written = (async () => {
       for await (const bytes of writer) await write(out, bytes as Uint8Array)
     })()
+    // Awaited below; until then a failure is nobody's.
+    written.catch(() => {})
     for await (const batch of scan) {
       rows += batch.numRows
       writer.write(batch as arrow.RecordBatch)

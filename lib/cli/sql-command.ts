@@ -7,11 +7,11 @@ import { performance } from 'node:perf_hooks'
 import { StreamingSQLExecutor } from '../stream/executor.js'
 import type { Job } from '../stream/job.js'
 import { type ParsedStatement, parseStatements } from '../sql/index.js'
-import { type Format, writeRows } from './output.js'
+import { errorText, type Format, say, writeRows } from './output.js'
 
+/** One -e or -f. */
+export type Input = { readonly text: string } | { readonly file: string }
 export interface SqlCommandOptions {
-  file?: string
-  execute?: string
   statePath?: string
   format: Format
   changelog?: boolean
@@ -25,41 +25,74 @@ interface StatementStats {
   rows: number
 }
 
+const kFailed = 1
 const kUsage = 2
 const kInterrupted = 130
 
-const say = (text: string): void => {
-  process.stderr.write(`${text}\n`)
-}
+const kStdin = '-'
 
 async function readStdin(): Promise<string> {
   let text = ''
+  // A character may be cut between two chunks: the stream puts it together.
+  process.stdin.setEncoding('utf8')
   for await (const chunk of process.stdin) text += String(chunk)
   return text
 }
 
+async function readInput(input: Input): Promise<string> {
+  if ('text' in input) return input.text
+  return input.file === kStdin ? readStdin() : readFile(input.file, 'utf8')
+}
+
 /** Run; returns the exit code. */
-export async function runSql(options: SqlCommandOptions): Promise<number> {
-  let text: string
-  try {
-    text =
-      options.execute ??
-      (options.file === undefined || options.file === '-' ? await readStdin() : await readFile(options.file, 'utf8'))
-  } catch (error) {
-    say(`cannot read ${options.file}: ${(error as Error).message}`)
+export async function runSql(given: readonly Input[], options: SqlCommandOptions): Promise<number> {
+  const inputs: readonly Input[] = given.length === 0 ? [{ file: kStdin }] : given
+  if (inputs.filter(input => 'file' in input && input.file === kStdin).length > 1) {
+    say("stdin ('-f -') can be read only once")
     return kUsage
+  }
+  const texts: string[] = []
+  for (const input of inputs) {
+    try {
+      texts.push(await readInput(input))
+    } catch (error) {
+      say(`cannot read ${(input as { file: string }).file}: ${(error as Error).message}`)
+      return kUsage
+    }
   }
   const temporary = options.statePath === undefined ? await mkdtemp(join(tmpdir(), 'marbledb-sql-')) : undefined
   const interruption = new AbortController()
   const onSigint = (): void => interruption.abort()
   process.once('SIGINT', onSigint)
+  // Whoever reads the rows may have enough of them (`| head`): then this ends as after Ctrl-C, and nothing is wrong.
+  let enough = false
+  let broken: Error | undefined
+  const onOutputError = (error: NodeJS.ErrnoException): void => {
+    if (error.code === 'EPIPE') enough = true
+    else broken ??= error
+    interruption.abort()
+  }
+  process.stdout.on('error', onOutputError)
   const statements: StatementStats[] = []
   const jobs: { job: Job; began: number }[] = []
   const cpu = process.cpuUsage()
+  /** How it ends when it is not the statements that say so. */
+  const outcome = (): number | undefined => {
+    if (broken !== undefined) {
+      say(`cannot write the rows: ${broken.message}`)
+      return kFailed
+    }
+    return enough ? 0 : interruption.signal.aborted ? kInterrupted : undefined
+  }
+  let code = 0
   try {
     const sql = await StreamingSQLExecutor.open({ statePath: options.statePath ?? temporary! })
     try {
-      for (const statement of parseStatements(text, { vars: options.var })) {
+      // All are read before the first runs.
+      const parsed = texts.flatMap((text, i) =>
+        parseStatements(text, { vars: options.var, context: texts.length > 1 ? nameOf(inputs[i]!, i) : undefined }),
+      )
+      for (const statement of parsed) {
         if (interruption.signal.aborted) break
         const began = performance.now()
         const { kind, rows } = await runStatement(sql, statement, options, interruption.signal, jobs)
@@ -68,23 +101,34 @@ export async function runSql(options: SqlCommandOptions): Promise<number> {
       if (!interruption.signal.aborted) await waitForUnbounded(jobs, interruption.signal)
       if (interruption.signal.aborted) for (const { job } of jobs) await job.stop().catch(() => {})
     } finally {
-      if (options.stats !== undefined) await writeStats(options.stats, statements, jobs, cpu)
+      if (options.stats !== undefined) {
+        await writeStats(options.stats, statements, jobs, cpu).catch((error: Error) => {
+          say(`cannot write --stats ${options.stats}: ${error.message}`)
+          code = kFailed
+        })
+      }
       await sql.close()
     }
-    return interruption.signal.aborted ? kInterrupted : 0
+    return outcome() ?? code
   } catch (error) {
-    if (interruption.signal.aborted) return kInterrupted
-    say(error instanceof Error ? `${(error as { code?: string }).code ?? error.name}: ${error.message}` : String(error))
-    return 1
+    const ended = outcome()
+    if (ended !== undefined) return ended
+    say(errorText(error))
+    return kFailed
   } finally {
     process.off('SIGINT', onSigint)
     if (temporary !== undefined) await rm(temporary, { recursive: true, force: true })
   }
 }
 
+function nameOf(input: Input, index: number): string {
+  return 'file' in input ? `in ${input.file}` : `in the text of option ${index + 1}`
+}
+
 /** Resolves when the job has ended or the user interrupts; rejects when it failed. */
 function ended(job: Job, signal: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
+    if (signal.aborted) resolve()
     signal.addEventListener('abort', () => resolve(), { once: true })
     job.finished.then(() => resolve(), reject)
   })

@@ -1,8 +1,16 @@
-// How values look on the command line: in JSON integers beyond 2^53 as strings, TIMESTAMP 'YYYY-MM-DD HH:MM:SS.sss', NULL null.
+// How values look on the command line: in JSON integers beyond 2^53 as strings, as NaN and the infinities, which JSON has not;
+// TIMESTAMP 'YYYY-MM-DD HH:MM:SS.sss', NULL null.
 import type { JsonField, JsonType } from '../arrow/json-schema.js'
 
 const unitsPerSecond = { SECOND: 1n, MILLISECOND: 1000n, MICROSECOND: 1_000_000n, NANOSECOND: 1_000_000_000n }
 const digits = { SECOND: 0, MILLISECOND: 3, MICROSECOND: 6, NANOSECOND: 9 }
+
+/** 'YYYY-MM-DDTHH:MM:SS', or undefined beyond what a Date can be. */
+function isoText(ms: number): string | undefined {
+  const date = new Date(ms)
+  // Years beyond 9999 have six digits and a sign.
+  return Number.isNaN(date.getTime()) ? undefined : date.toISOString().slice(0, -5)
+}
 
 function timestampText(type: Extract<JsonType, { name: 'timestamp' }>, value: number | bigint): string {
   // Rows hold seconds and milliseconds as epoch ms.
@@ -15,7 +23,8 @@ function timestampText(type: Extract<JsonType, { name: 'timestamp' }>, value: nu
     fraction += per
     seconds -= 1n
   }
-  const whole = new Date(Number(seconds) * 1000).toISOString().slice(0, 19).replace('T', ' ')
+  const whole = isoText(Number(seconds) * 1000)?.replace('T', ' ')
+  if (whole === undefined) return String(value)
   const rest = type.unit === 'SECOND' ? '' : `.${fraction.toString().padStart(digits[unit], '0')}`
   return `${whole}${rest}${type.timezone === undefined ? '' : 'Z'}`
 }
@@ -37,7 +46,7 @@ export function jsonValue(field: JsonField, value: unknown): unknown {
     case 'timestamp':
       return timestampText(type, value as number | bigint)
     case 'date':
-      return new Date(value as number).toISOString().slice(0, 10)
+      return isoText(value as number)?.split('T')[0] ?? String(value)
     case 'time':
       return timeText(type, value as number | bigint)
     case 'binary':
@@ -60,7 +69,7 @@ export function jsonValue(field: JsonField, value: unknown): unknown {
     }
     default:
       if (typeof value === 'bigint') return Number.isSafeInteger(Number(value)) ? Number(value) : value.toString()
-      return value
+      return typeof value === 'number' && !Number.isFinite(value) ? String(value) : value
   }
 }
 
