@@ -4,6 +4,7 @@
 // into the memory survives SIGKILL because the page cache does) and written (an anonymous
 // mapping plus pwrite on Publish, for file systems without shared maps or fallocate). Memory
 // stays valid, and at one address, as long as the object lives; the file may be unlinked before.
+// Made by FileSystem::CreateLog and OpenLog.
 //
 // Threads: memory may be written by several threads at disjoint ranges. Publish, Sync and
 // Prefault are thread-safe.
@@ -11,27 +12,18 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <string>
 
 #include "base/status.h"
 
 namespace marble::io {
 
-enum class LogFileKind { kMapped, kWritten };
+/// kAny asks for a mapped file, or a written one where the file system refuses that.
+enum class LogFileKind { kAny, kMapped, kWritten };
 
 class LogFile {
  public:
   virtual ~LogFile() = default;
-
-  /// Create `path` (it must not exist) with `size` bytes preallocated and zero. A full disk is
-  /// kNoSpace here, never a SIGBUS later. Falls back from mapped to written where the file
-  /// system refuses; `kind` forces one (tests).
-  static Result<std::shared_ptr<LogFile>> Create(const std::string& path, size_t size);
-  static Result<std::shared_ptr<LogFile>> Create(const std::string& path, size_t size,
-                                                 LogFileKind kind);
-  /// Map an existing segment read-only, for recovery and for memtables over recovered records.
-  static Result<std::shared_ptr<LogFile>> OpenForRead(const std::string& path);
 
   uint8_t* data() const { return data_; }
   size_t size() const { return size_; }
@@ -43,6 +35,7 @@ class LogFile {
   virtual Status Sync() = 0;
   /// Fault in [from, to) for writing, so that appends do not. Best effort.
   virtual void Prefault(size_t from, size_t to) = 0;
+  /// kMapped or kWritten.
   virtual LogFileKind kind() const = 0;
 
  protected:

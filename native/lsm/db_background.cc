@@ -80,6 +80,7 @@ FoldRules DbImpl::RulesFor(const TableState& table) const {
 
 RunWriterOptions DbImpl::NewRunOptions() {
   RunWriterOptions options;
+  options.file_system = options_.file_system;
   options.dir = dir_;
   options.next_number = [this] { return next_file_.fetch_add(1); };
   return options;
@@ -87,6 +88,7 @@ RunWriterOptions DbImpl::NewRunOptions() {
 
 SstReaderOptions DbImpl::ReaderOptionsOf(const TableInfo& info) const {
   SstReaderOptions options;
+  options.file_system = options_.file_system;
   options.dir = dir_;
   options.schema = info.descriptor.schema;
   options.codec = info.codec;
@@ -100,7 +102,7 @@ Result<std::vector<LevelFile>> DbImpl::OpenFiles(const TableInfo& info,
   for (const FileMeta& meta : metas) {
     MARBLE_ASSIGN_OR_RETURN(auto reader, SstReader::Open(ReaderOptionsOf(info), meta));
     files.push_back(
-        {meta.level, std::make_shared<SstFile>(dir_, std::move(reader),
+        {meta.level, std::make_shared<SstFile>(options_.file_system, dir_, std::move(reader),
                                                options_.verify_reads != VerifyReads::kAlways)});
   }
   return files;
@@ -190,7 +192,7 @@ Status DbImpl::FlushOldest() {
                                   RulesFor(*item.table), NewRunOptions()));
     any = any || !item.metas.empty();
   }
-  if (any) MARBLE_RETURN_NOT_OK(io::SyncDir(dir_));
+  if (any) MARBLE_RETURN_NOT_OK(options_.file_system->SyncDir(dir_));
   DbEvent event{DbEvent::Kind::kFlush, "flushed a memtable generation"};
   for (Flushed& item : work) {
     MARBLE_ASSIGN_OR_RETURN(item.files, OpenFiles(item.table->info(), item.metas));
@@ -223,7 +225,7 @@ Status DbImpl::FlushOldest() {
         flushed_generation_ = generation->id;
       }));
   // Only now: the manifest no longer needs these segments.
-  for (const std::string& path : generation->log_paths) (void)io::RemoveFile(path);
+  for (const std::string& path : generation->log_paths) (void)options_.file_system->Remove(path);
   DbCounters::Add(counters_->flushes);
   done_cv_.notify_all();
   event.micros = MicrosSince(start);
@@ -263,7 +265,7 @@ Status DbImpl::CompactTable(const TableHandle& table) {
   };
   MARBLE_ASSIGN_OR_RETURN(const std::vector<FileMeta> metas,
                           CompactFiles(table->info_ref(), *files, rules, options));
-  if (!metas.empty()) MARBLE_RETURN_NOT_OK(io::SyncDir(dir_));
+  if (!metas.empty()) MARBLE_RETURN_NOT_OK(options_.file_system->SyncDir(dir_));
   MARBLE_ASSIGN_OR_RETURN(std::vector<LevelFile> opened, OpenFiles(table->info(), metas));
   std::vector<SstFileRef> removed;
   files->ForEachFile([&](int, const SstFileRef& file) { removed.push_back(file); });

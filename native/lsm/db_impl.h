@@ -160,7 +160,6 @@ class DbImpl : public DB {
 
   /// What a table's file reader needs.
   SstReaderOptions ReaderOptionsOf(const TableInfo& info) const;
-  void RemoveMemoryDirectory();
 
   Status CheckOpen() const;
   Status CheckTable(const TableHandle& table) const;
@@ -176,7 +175,6 @@ class DbImpl : public DB {
 
   const std::string path_;  // as given
   const std::string dir_;   // where files are
-  const bool in_memory_;
   DbOptions options_;
   std::unique_ptr<io::FileLock> lock_;
   const std::shared_ptr<DbCounters> counters_ = std::make_shared<DbCounters>();

@@ -1,25 +1,21 @@
 // Opening, recovering and closing a database. The order of steps is in README.md.
 #include <arrow/api.h>
-#include <signal.h>
-#include <sys/stat.h>
-#include <sys/statvfs.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
-#include <cstdlib>
-#include <filesystem>
 #include <random>
 #include <set>
 #include <thread>
 
+#include "io/memory_file_system.h"
 #include "lsm/db_impl.h"
 
 namespace marble::lsm {
 namespace {
 
 constexpr char kMemoryPath[] = ":memory:";
-constexpr char kMemoryPrefix[] = "marbledb-mem-";
+/// Where the files of a database in memory lie, in a file system of its own.
+constexpr char kMemoryDir[] = "/marbledb";
 
 /// Random, so that log segments of two databases cannot be mixed up.
 std::string NewDatabaseId() {
@@ -32,60 +28,33 @@ std::string NewDatabaseId() {
   return id;
 }
 
-/// Where databases in memory keep their files: a memory file system with room, else temp.
-std::string MemoryRoot() {
-  struct statvfs fs;
-  constexpr uint64_t kEnough = 1ull << 30;
-  if (::statvfs("/dev/shm", &fs) == 0 && ::access("/dev/shm", W_OK) == 0 &&
-      static_cast<uint64_t>(fs.f_bavail) * fs.f_frsize >= kEnough) {
-    return "/dev/shm";
-  }
-  const char* temp = std::getenv("TMPDIR");
-  return temp != nullptr && *temp != 0 ? temp : "/tmp";
-}
-
-/// A fresh private directory. Those of processes that were killed are removed first.
-Result<std::string> NewMemoryDirectory() {
-  static std::atomic<uint64_t> counter{0};
-  const std::string root = MemoryRoot();
-  std::error_code ignored;
-  for (const auto& entry : std::filesystem::directory_iterator(root, ignored)) {
-    const std::string name = entry.path().filename().string();
-    if (!name.starts_with(kMemoryPrefix)) continue;
-    const long pid = std::strtol(name.c_str() + sizeof(kMemoryPrefix) - 1, nullptr, 10);
-    if (pid > 0 && ::kill(static_cast<pid_t>(pid), 0) != 0 && errno == ESRCH) {
-      std::filesystem::remove_all(entry.path(), ignored);
-    }
-  }
-  const std::string dir = root + "/" + kMemoryPrefix + std::to_string(::getpid()) + "-" +
-                          std::to_string(counter.fetch_add(1));
-  MARBLE_RETURN_NOT_OK(io::CreateDirs(dir));
-  return dir;
-}
-
 }  // namespace
 
 DbImpl::DbImpl(std::string path, std::string dir, DbOptions options)
     : path_(std::move(path)),
       dir_(std::move(dir)),
-      in_memory_(path_ == kMemoryPath),
       options_(std::move(options)),
       apply_([this](const PublishedRecord& record) { return Apply(record, {}); }) {}
 
-Result<std::shared_ptr<DB>> DbImpl::Open(const std::string& path, const DbOptions& options) {
+Result<std::shared_ptr<DB>> DbImpl::Open(const std::string& path, const DbOptions& given) {
   if (path.empty()) return MakeError(ErrorCode::kInvalidArgument, "a database needs a path");
+  DbOptions options = given;
   std::string dir = path;
   if (path == kMemoryPath) {
-    MARBLE_ASSIGN_OR_RETURN(dir, NewMemoryDirectory());
-  } else {
-    MARBLE_ASSIGN_OR_RETURN(const bool exists, io::FileExists(path));
-    if (!exists && !options.create_if_missing) {
-      return MakeError(ErrorCode::kNotFound,
-                       "there is no database at " + path + ", and the option create is false");
-    }
-    MARBLE_RETURN_NOT_OK(io::CreateDirs(path));
+    options.file_system = std::make_shared<io::MemoryFileSystem>();
+    dir = kMemoryDir;
+  } else if (options.file_system == nullptr) {
+    MARBLE_ASSIGN_OR_RETURN(auto resolved, io::ResolvePath(path));
+    options.file_system = std::move(resolved.file_system);
+    dir = std::move(resolved.path);
   }
-  std::shared_ptr<DbImpl> db(new DbImpl(path, std::move(dir), options));
+  MARBLE_ASSIGN_OR_RETURN(const bool exists, options.file_system->Exists(dir));
+  if (!exists && !options.create_if_missing && path != kMemoryPath) {
+    return MakeError(ErrorCode::kNotFound,
+                     "there is no database at " + path + ", and the option create is false");
+  }
+  MARBLE_RETURN_NOT_OK(options.file_system->CreateDirs(dir));
+  std::shared_ptr<DbImpl> db(new DbImpl(path, std::move(dir), std::move(options)));
   const Status started = db->Start();
   if (!started.ok()) {
     (void)db->Close();
@@ -95,8 +64,8 @@ Result<std::shared_ptr<DB>> DbImpl::Open(const std::string& path, const DbOption
 }
 
 Status DbImpl::Start() {
-  MARBLE_ASSIGN_OR_RETURN(lock_, io::FileLock::Acquire(dir_ + "/LOCK"));
-  MARBLE_ASSIGN_OR_RETURN(auto loaded, ManifestLog::Load(dir_));
+  MARBLE_ASSIGN_OR_RETURN(lock_, options_.file_system->Lock(dir_ + "/LOCK"));
+  MARBLE_ASSIGN_OR_RETURN(auto loaded, ManifestLog::Load(options_.file_system.get(), dir_));
   ManifestState state;
   uint64_t manifest_number = 0;
   bool torn = false;
@@ -116,7 +85,7 @@ Status DbImpl::Start() {
                        "there is no database at " + path_ + ", and the option create is false");
     }
     // Data without CURRENT is a damaged database, not a new one.
-    MARBLE_ASSIGN_OR_RETURN(const auto names, io::ListDir(dir_));
+    MARBLE_ASSIGN_OR_RETURN(const auto names, options_.file_system->List(dir_));
     for (const std::string& name : names) {
       uint64_t number;
       if (ParseNumberedName(name, "", ".arrow", &number) ||
@@ -155,9 +124,10 @@ Status DbImpl::Recover(ManifestState state, uint64_t manifest_number, bool torn_
   next_file_.store(state.next_file_number);
   database_id_ = state.database_id;
   RecoveryOptions recovery;
+  recovery.file_system = options_.file_system;
   recovery.dir = dir_;
   recovery.database_id = state.database_id;
-  recovery.boot_id = io::BootId();
+  recovery.boot_id = options_.file_system->BootId();
   recovery.first_segment = state.log_first_segment;
   recovery.fixed_ends = state.fixed_ends;
   recovery.truncate_corruption = options_.recovery == Recovery::kTruncate;
@@ -186,11 +156,12 @@ Status DbImpl::Recover(ManifestState state, uint64_t manifest_number, bool torn_
     state.last_sequence = last;
     state.fixed_ends.clear();
   }
-  MARBLE_ASSIGN_OR_RETURN(manifest_,
-                          ManifestLog::Create(dir_, manifest_number + 1, std::move(state)));
+  MARBLE_ASSIGN_OR_RETURN(manifest_, ManifestLog::Create(options_.file_system.get(), dir_,
+                                                         manifest_number + 1, std::move(state)));
   MARBLE_RETURN_NOT_OK(RemoveOrphans(manifest_->state(), manifest_->number()));
 
   LogOptions log;
+  log.file_system = options_.file_system;
   log.dir = dir_;
   log.segment_bytes = options_.log_segment_bytes;
   log.boot_id = recovery.boot_id;
@@ -219,7 +190,7 @@ Status DbImpl::Recover(ManifestState state, uint64_t manifest_number, bool torn_
 Status DbImpl::RemoveOrphans(const ManifestState& state, uint64_t manifest_number) {
   std::set<uint64_t> segments;
   for (const FixedEnd& end : state.fixed_ends) segments.insert(end.segment_id);
-  MARBLE_ASSIGN_OR_RETURN(const auto names, io::ListDir(dir_));
+  MARBLE_ASSIGN_OR_RETURN(const auto names, options_.file_system->List(dir_));
   for (const std::string& name : names) {
     uint64_t number;
     bool orphan = false;
@@ -231,7 +202,7 @@ Status DbImpl::RemoveOrphans(const ManifestState& state, uint64_t manifest_numbe
     } else if (ParseNumberedName(name, "MANIFEST-", "", &number)) {
       orphan = number != manifest_number;
     }
-    if (orphan) MARBLE_RETURN_NOT_OK(io::RemoveFile(dir_ + "/" + name));
+    if (orphan) MARBLE_RETURN_NOT_OK(options_.file_system->Remove(dir_ + "/" + name));
   }
   return Status::OK();
 }
@@ -270,13 +241,7 @@ Status DbImpl::Close() {
   log_.reset();
   manifest_.reset();
   lock_.reset();
-  if (in_memory_) RemoveMemoryDirectory();
   return status;
-}
-
-void DbImpl::RemoveMemoryDirectory() {
-  std::error_code ignored;
-  std::filesystem::remove_all(dir_, ignored);
 }
 
 }  // namespace marble::lsm

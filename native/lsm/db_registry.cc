@@ -1,9 +1,7 @@
 // DB::Open and the process's registry of shared databases, by device and inode of the directory:
 // two spellings of one path find one database.
 #include <arrow/api.h>
-#include <sys/stat.h>
 
-#include <cerrno>
 #include <map>
 #include <mutex>
 
@@ -15,11 +13,13 @@ namespace {
 struct Registered {
   std::weak_ptr<DB> db;
   DbOptions options;
+  /// To be compared with, as long as `db` lives: it keeps it.
+  const io::FileSystem* file_system;
 };
 
 struct Registry {
   std::mutex mutex;
-  std::map<std::pair<dev_t, ino_t>, Registered> entries;
+  std::map<std::pair<uint64_t, uint64_t>, Registered> entries;
 };
 
 Registry& TheRegistry() {
@@ -55,15 +55,23 @@ Result<std::shared_ptr<DB>> DB::OpenShared(const std::string& path, const DbOpti
   if (path == ":memory:") return Open(path, options);
   Registry& registry = TheRegistry();
   std::lock_guard lock(registry.mutex);
-  struct stat st;
-  const auto key = [&] { return std::make_pair(st.st_dev, st.st_ino); };
-  if (::stat(path.c_str(), &st) == 0) {
-    const auto it = registry.entries.find(key());
+  io::ResolvedPath where{options.file_system, path};
+  if (where.file_system == nullptr) {
+    MARBLE_ASSIGN_OR_RETURN(where, io::ResolvePath(path));
+  }
+  const auto stat = [&] { return where.file_system->Stat(where.path); };
+  const auto key = [](const io::FileInfo& info) { return std::make_pair(info.device, info.inode); };
+  MARBLE_ASSIGN_OR_RETURN(auto info, stat());
+  if (info) {
+    const auto it = registry.entries.find(key(*info));
     if (it != registry.entries.end()) {
       std::shared_ptr<DB> db = it->second.db.lock();
       // A closed one stays in the hands of those who have it; the path is free again.
       if (db != nullptr && CodeOf(db->GetTable("").status()) != ErrorCode::kClosed) {
-        const std::string conflicts = Conflicts(it->second.options, options);
+        std::string conflicts = Conflicts(it->second.options, options);
+        if (it->second.file_system != where.file_system.get()) {
+          conflicts += conflicts.empty() ? "file_system" : ", file_system";
+        }
         if (conflicts.empty()) return db;
         return MakeError(
             ErrorCode::kIncompatible,
@@ -73,10 +81,14 @@ Result<std::shared_ptr<DB>> DB::OpenShared(const std::string& path, const DbOpti
     }
   }
   MARBLE_ASSIGN_OR_RETURN(auto db, Open(path, options));
-  if (::stat(path.c_str(), &st) != 0) return IoError("stat", path, errno);
+  MARBLE_ASSIGN_OR_RETURN(info, stat());
+  if (!info) {
+    return MakeError(ErrorCode::kIo, "the folder of database " + path + " was removed while open");
+  }
   DbOptions effective = options;
   effective.id = db->id();
-  registry.entries[key()] = {db, effective};
+  effective.file_system.reset();  // a file system in memory must end with its database
+  registry.entries[key(*info)] = {db, effective, where.file_system.get()};
   return db;
 }
 

@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/limits.h"
 #include "base/types.h"
+#include "io/file_system.h"
 #include "lsm/sst/sst_reader.h"
 
 namespace marble::lsm {
@@ -32,6 +33,8 @@ struct DbEvent {
 };
 
 struct DbOptions {
+  /// Where the files are; null: by the path's prefix, the local one without a prefix.
+  std::shared_ptr<io::FileSystem> file_system;
   std::string id;  // integration id; kept in the manifest
   bool create_if_missing = true;
   Durability durability = Durability::kProcess;  // a batch can only raise it

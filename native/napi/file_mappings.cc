@@ -1,9 +1,6 @@
 #include "napi/file_mappings.h"
 
-#include <fcntl.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include <map>
 #include <utility>
@@ -18,21 +15,6 @@ struct MappedRegion {
   std::string path;
   std::weak_ptr<const lsm::SstReader> file;
 };
-
-// Null: the caller copies instead.
-void* MapPrivately(const lsm::SstReader& file) {
-  const io::MappedFile& mapped = *file.file();
-  int fd = open(mapped.path().c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return nullptr;  // dropped meanwhile
-  struct stat info;
-  void* address = MAP_FAILED;
-  if (fstat(fd, &info) == 0 && static_cast<uint64_t>(info.st_size) == mapped.size()) {
-    address =
-        mmap(nullptr, mapped.size(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE, fd, 0);
-  }
-  close(fd);
-  return address == MAP_FAILED ? nullptr : address;
-}
 
 }  // namespace
 
@@ -77,7 +59,7 @@ napi_value FileMappings::Get(napi_env env, const std::shared_ptr<const lsm::SstR
   }
   Prune(env);
   if (file->file()->size() == 0) return nullptr;
-  void* address = MapPrivately(*file);
+  void* address = file->file()->MapPrivately();  // null: the caller copies instead
   if (address == nullptr) return nullptr;
   const size_t size = file->file()->size();
   auto region = std::make_unique<MappedRegion>();

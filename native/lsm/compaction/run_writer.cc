@@ -5,7 +5,6 @@
 #include <algorithm>
 
 #include "base/limits.h"
-#include "io/file_util.h"
 
 namespace marble::lsm {
 namespace {
@@ -21,8 +20,8 @@ RunWriter::~RunWriter() {
   if (writer_ != nullptr) writer_->Abandon();
   for (const FileMeta& file : files_) {
     // What fails here is an orphan that the next open removes.
-    (void)io::RemoveFile(options_.dir + "/" + SstArrowName(file.number));
-    (void)io::RemoveFile(options_.dir + "/" + SstIdxName(file.number));
+    (void)options_.file_system->Remove(options_.dir + "/" + SstArrowName(file.number));
+    (void)options_.file_system->Remove(options_.dir + "/" + SstIdxName(file.number));
   }
 }
 
@@ -80,6 +79,7 @@ Status RunWriter::WriteChunk() {
   const TableDescriptor& table = info_->descriptor;
   if (writer_ == nullptr) {
     SstWriterOptions options;
+    options.file_system = options_.file_system;
     options.dir = options_.dir;
     options.number = options_.next_number();
     options.table = table.id;

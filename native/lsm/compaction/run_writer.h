@@ -30,6 +30,7 @@ struct RunWriterOptions {
   std::function<FileNumber()> next_number;
   /// Called between chunks: a long merge lets more urgent work go first.
   std::function<Status()> between_chunks;
+  std::shared_ptr<io::FileSystem> file_system = io::FileSystem::Local();
 };
 
 class RunWriter {

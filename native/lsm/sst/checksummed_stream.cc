@@ -7,7 +7,7 @@ constexpr size_t kPendingBytes = 256 * 1024;  // fits the second-level cache
 
 }  // namespace
 
-ChecksummedStream::ChecksummedStream(std::unique_ptr<io::AppendFile> file)
+ChecksummedStream::ChecksummedStream(std::unique_ptr<io::WritableFile> file)
     : file_(std::move(file)) {
   pending_.reserve(kPendingBytes);
 }

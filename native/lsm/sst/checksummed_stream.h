@@ -8,14 +8,14 @@
 #include <string>
 #include <vector>
 
-#include "io/file_util.h"
+#include "io/file_system.h"
 #include "lsm/sst/page_checksums.h"
 
 namespace marble::lsm {
 
 class ChecksummedStream : public arrow::io::OutputStream {
  public:
-  explicit ChecksummedStream(std::unique_ptr<io::AppendFile> file);
+  explicit ChecksummedStream(std::unique_ptr<io::WritableFile> file);
   ~ChecksummedStream() override = default;
 
   using arrow::io::Writable::Write;
@@ -33,7 +33,7 @@ class ChecksummedStream : public arrow::io::OutputStream {
   std::vector<uint32_t> page_crcs() const { return pages_.Finish(); }
 
  private:
-  std::unique_ptr<io::AppendFile> file_;
+  std::unique_ptr<io::WritableFile> file_;
   PageChecksummer pages_;
   std::string pending_;
   uint64_t size_ = 0;

@@ -29,8 +29,9 @@ Status IdxCorruption(const std::string& path, const std::string& what) {
                    path + ": " + what + ": the file was damaged; restore it from a backup");
 }
 
-Result<std::unique_ptr<IdxWriter>> IdxWriter::Create(const std::string& path) {
-  MARBLE_ASSIGN_OR_RETURN(auto file, io::AppendFile::Create(path));
+Result<std::unique_ptr<IdxWriter>> IdxWriter::Create(io::FileSystem* files,
+                                                     const std::string& path) {
+  MARBLE_ASSIGN_OR_RETURN(auto file, files->Create(path));
   std::unique_ptr<IdxWriter> writer(new IdxWriter(std::move(file)));
   std::string header(kHeaderBytes, '\0');
   std::memcpy(header.data(), kMagic.data(), kMagic.size());
@@ -82,8 +83,8 @@ Status IdxWriter::Finish() {
   return file_->Close();
 }
 
-Result<std::unique_ptr<IdxFile>> IdxFile::Open(const std::string& path) {
-  MARBLE_ASSIGN_OR_RETURN(auto file, io::MappedFile::Open(path));
+Result<std::unique_ptr<IdxFile>> IdxFile::Open(io::FileSystem* files, const std::string& path) {
+  MARBLE_ASSIGN_OR_RETURN(auto file, files->Map(path));
   const std::string_view all = file->bytes();
   if (all.size() < kHeaderBytes + kFooterBytes) {
     return IdxCorruption(path, "the file is cut off: " + std::to_string(all.size()) +

@@ -14,7 +14,7 @@
 #include <vector>
 
 #include "base/status.h"
-#include "io/file_util.h"
+#include "io/file_system.h"
 #include "lsm/sst/page_checksums.h"
 
 namespace marble::lsm {
@@ -34,7 +34,7 @@ enum class IdxSection : uint32_t {
 
 class IdxWriter {
  public:
-  static Result<std::unique_ptr<IdxWriter>> Create(const std::string& path);
+  static Result<std::unique_ptr<IdxWriter>> Create(io::FileSystem* files, const std::string& path);
   /// `optional`: a reader that does not know the type may ignore the section.
   Status AddSection(uint32_t type, bool optional, std::string_view bytes);
   Status AddSection(IdxSection type, std::string_view bytes) {
@@ -54,11 +54,11 @@ class IdxWriter {
     uint64_t length;
     uint32_t crc;
   };
-  explicit IdxWriter(std::unique_ptr<io::AppendFile> file) : file_(std::move(file)) {}
+  explicit IdxWriter(std::unique_ptr<io::WritableFile> file) : file_(std::move(file)) {}
   Status Write(std::string_view bytes);
   Status Pad();
 
-  std::unique_ptr<io::AppendFile> file_;
+  std::unique_ptr<io::WritableFile> file_;
   PageChecksummer pages_;
   std::vector<Entry> entries_;
   uint32_t crc_ = 0;
@@ -68,7 +68,7 @@ class IdxWriter {
 /// A mapped .idx whose container is sound; sections are views into the mapping.
 class IdxFile {
  public:
-  static Result<std::unique_ptr<IdxFile>> Open(const std::string& path);
+  static Result<std::unique_ptr<IdxFile>> Open(io::FileSystem* files, const std::string& path);
 
   /// Nothing when the file has no such section.
   std::optional<std::string_view> section(IdxSection type) const;

@@ -14,7 +14,7 @@
 
 #include "base/limits.h"
 #include "base/status.h"
-#include "io/file_util.h"
+#include "io/mapped_file.h"
 
 namespace marble::lsm {
 

@@ -60,7 +60,7 @@ Status SstReaderImpl::Damaged(const std::string& what) const {
 
 Status SstReaderImpl::Init() {
   const std::string idx_path = options_.dir + "/" + SstIdxName(meta_.number);
-  MARBLE_ASSIGN_OR_RETURN(auto idx, IdxFile::Open(idx_path));
+  MARBLE_ASSIGN_OR_RETURN(auto idx, IdxFile::Open(options_.file_system.get(), idx_path));
   idx_ = std::move(idx);
   if (idx_->file().size() != meta_.idx_bytes) {
     return Damaged("the file has " + std::to_string(idx_->file().size()) +
@@ -192,8 +192,8 @@ Status SstReaderImpl::CheckMeta() const {
 }
 
 Status SstReaderImpl::InitArrow() {
-  MARBLE_ASSIGN_OR_RETURN(file_,
-                          io::MappedFile::Open(options_.dir + "/" + SstArrowName(meta_.number)));
+  MARBLE_ASSIGN_OR_RETURN(
+      file_, options_.file_system->Map(options_.dir + "/" + SstArrowName(meta_.number)));
   if (file_->size() != meta_.arrow_bytes) {
     return IdxCorruption(file_->path(), "the file has " + std::to_string(file_->size()) +
                                             " bytes, the manifest says " +

@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "base/key_codec.h"
-#include "io/file_util.h"
+#include "io/file_system.h"
 #include "lsm/sst/sst_format.h"
 
 namespace marble::lsm {
@@ -25,6 +25,7 @@ struct SstReaderOptions {
   std::shared_ptr<arrow::Schema> schema;  // the table's
   std::shared_ptr<const KeyCodec> codec;  // null: no primary key
   VerifyReads verify = VerifyReads::kFirst;
+  std::shared_ptr<io::FileSystem> file_system = io::FileSystem::Local();
 };
 
 /// A row found: batch index and row within it.

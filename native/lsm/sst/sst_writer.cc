@@ -108,7 +108,7 @@ Status SstWriterImpl::Start() {
   idx_path_ = options_.dir + "/" + SstIdxName(options_.number);
   file_schema_ = FileSchema(options_.schema, options_.key_columns,
                             {options_.write_seq, options_.write_kind, options_.write_expires});
-  MARBLE_ASSIGN_OR_RETURN(auto file, io::AppendFile::Create(arrow_path_));
+  MARBLE_ASSIGN_OR_RETURN(auto file, options_.file_system->Create(arrow_path_));
   created_arrow_ = true;
   stream_ = std::make_shared<ChecksummedStream>(std::move(file));
   auto ipc = arrow::ipc::IpcWriteOptions::Defaults();
@@ -344,9 +344,9 @@ Result<FileMeta> SstWriterImpl::Finish(SequenceNumber min_sequence, SequenceNumb
 }
 
 Status SstWriterImpl::WriteIdx(const SstProperties& properties, FileMeta* meta) {
-  MARBLE_ASSIGN_OR_RETURN(auto mapped, io::MappedFile::Open(arrow_path_));
+  MARBLE_ASSIGN_OR_RETURN(auto mapped, options_.file_system->Map(arrow_path_));
   MARBLE_ASSIGN_OR_RETURN(auto layouts, ReadLayouts(mapped->bytes(), *file_schema_));
-  MARBLE_ASSIGN_OR_RETURN(auto idx, IdxWriter::Create(idx_path_));
+  MARBLE_ASSIGN_OR_RETURN(auto idx, IdxWriter::Create(options_.file_system.get(), idx_path_));
   created_idx_ = true;
   MARBLE_RETURN_NOT_OK(idx->AddSection(IdxSection::kProperties, EncodeProperties(properties)));
   MARBLE_RETURN_NOT_OK(idx->AddSection(IdxSection::kLayout, EncodeLayouts(layouts)));
@@ -382,8 +382,8 @@ void SstWriterImpl::Abandon() {
   pending_.clear();
   if (stream_ != nullptr) stream_->CloseFile();
   // What cannot be removed is garbage that no manifest names: the next open removes it.
-  if (created_arrow_) (void)io::RemoveFile(arrow_path_);
-  if (created_idx_) (void)io::RemoveFile(idx_path_);
+  if (created_arrow_) (void)options_.file_system->Remove(arrow_path_);
+  if (created_idx_) (void)options_.file_system->Remove(idx_path_);
 }
 
 }  // namespace

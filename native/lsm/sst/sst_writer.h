@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/key_codec.h"
+#include "io/file_system.h"
 #include "lsm/sst/sst_format.h"
 
 namespace marble::lsm {
@@ -30,6 +31,7 @@ struct SstWriterOptions {
   bool write_kind = false;            // keep __kind: needed when there may be tombstones
   bool write_expires = false;         // keep __expires: needed when rows expire
   std::vector<int> key_columns = {};  // the codec's, in key order; empty without a codec
+  std::shared_ptr<io::FileSystem> file_system = io::FileSystem::Local();
 };
 
 class SstWriter {

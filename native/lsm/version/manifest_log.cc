@@ -69,23 +69,24 @@ bool ParseNumberedName(std::string_view name, std::string_view prefix, std::stri
   return true;
 }
 
-Result<std::optional<ManifestLog::Loaded>> ManifestLog::Load(const std::string& dir) {
+Result<std::optional<ManifestLog::Loaded>> ManifestLog::Load(io::FileSystem* files,
+                                                             const std::string& dir) {
   const std::string current_path = dir + "/" + kCurrentName;
-  MARBLE_ASSIGN_OR_RETURN(const bool exists, io::FileExists(current_path));
+  MARBLE_ASSIGN_OR_RETURN(const bool exists, files->Exists(current_path));
   if (!exists) return std::optional<Loaded>();
-  MARBLE_ASSIGN_OR_RETURN(std::string current, io::ReadFile(current_path));
+  MARBLE_ASSIGN_OR_RETURN(std::string current, files->ReadFile(current_path));
   while (!current.empty() && current.back() == '\n') current.pop_back();
   Loaded loaded;
   if (!ParseNumberedName(current, "MANIFEST-", "", &loaded.manifest_number)) {
     return MakeError(ErrorCode::kCorruption, current_path + " does not name a manifest");
   }
   const std::string path = dir + "/" + current;
-  MARBLE_ASSIGN_OR_RETURN(const bool there, io::FileExists(path));
+  MARBLE_ASSIGN_OR_RETURN(const bool there, files->Exists(path));
   if (!there) {
     return MakeError(ErrorCode::kCorruption,
                      current_path + " names " + current + ", which is missing");
   }
-  MARBLE_ASSIGN_OR_RETURN(const std::string bytes, io::ReadFile(path));
+  MARBLE_ASSIGN_OR_RETURN(const std::string bytes, files->ReadFile(path));
   const std::string_view file = bytes;
   const auto corrupt = [&](size_t offset, const std::string& what) {
     return MakeError(ErrorCode::kCorruption,
@@ -138,20 +139,21 @@ Result<std::optional<ManifestLog::Loaded>> ManifestLog::Load(const std::string& 
   return std::optional<Loaded>(std::move(loaded));
 }
 
-Result<std::unique_ptr<ManifestLog>> ManifestLog::Create(const std::string& dir, uint64_t number,
+Result<std::unique_ptr<ManifestLog>> ManifestLog::Create(io::FileSystem* files,
+                                                         const std::string& dir, uint64_t number,
                                                          ManifestState state) {
   MARBLE_RETURN_NOT_OK(state.CheckInvariants());
   MARBLE_ASSIGN_OR_RETURN(const std::string snapshot, state.Snapshot().Encode());
   const std::string path = dir + "/" + ManifestName(number);
-  MARBLE_ASSIGN_OR_RETURN(const bool left_over, io::FileExists(path));
-  if (left_over) MARBLE_RETURN_NOT_OK(io::RemoveFile(path));  // of a crash before the switch
+  MARBLE_ASSIGN_OR_RETURN(const bool left_over, files->Exists(path));
+  if (left_over) MARBLE_RETURN_NOT_OK(files->Remove(path));  // of a crash before the switch
   std::unique_ptr<ManifestLog> log(new ManifestLog(number, std::move(state)));
-  MARBLE_ASSIGN_OR_RETURN(log->file_, io::AppendFile::Create(path));
+  MARBLE_ASSIGN_OR_RETURN(log->file_, files->Create(path));
   MARBLE_RETURN_NOT_OK(log->file_->Append(EncodeHeader(log->state_) + Frame(snapshot)));
   MARBLE_RETURN_NOT_OK(log->file_->Sync());
-  MARBLE_RETURN_NOT_OK(io::SyncDir(dir));
+  MARBLE_RETURN_NOT_OK(files->SyncDir(dir));
   MARBLE_RETURN_NOT_OK(
-      io::WriteFileAtomically(dir + "/" + kCurrentName, ManifestName(number) + "\n"));
+      files->WriteFileAtomically(dir + "/" + kCurrentName, ManifestName(number) + "\n"));
   return log;
 }
 

@@ -10,7 +10,7 @@
 #include <string_view>
 
 #include "base/status.h"
-#include "io/file_util.h"
+#include "io/file_system.h"
 #include "lsm/version/version_edit.h"
 
 namespace marble::lsm {
@@ -32,11 +32,11 @@ class ManifestLog {
     bool torn_tail = false;  // the last edit was cut off in a crash
   };
   /// Read what CURRENT names. nullopt: there is no database. kCorruption names file and offset.
-  static Result<std::optional<Loaded>> Load(const std::string& dir);
+  static Result<std::optional<Loaded>> Load(io::FileSystem* files, const std::string& dir);
 
   /// Write a new manifest with a snapshot of `state` and make it current. Durable on return.
-  static Result<std::unique_ptr<ManifestLog>> Create(const std::string& dir, uint64_t number,
-                                                     ManifestState state);
+  static Result<std::unique_ptr<ManifestLog>> Create(io::FileSystem* files, const std::string& dir,
+                                                     uint64_t number, ManifestState state);
 
   /// Check that the state stays sound, append the edit and fsync. After an I/O error the file's
   /// end is unknown: every later Append fails with the same error.
@@ -49,7 +49,7 @@ class ManifestLog {
   ManifestLog(uint64_t number, ManifestState state) : number_(number), state_(std::move(state)) {}
   const uint64_t number_;
   ManifestState state_;
-  std::unique_ptr<io::AppendFile> file_;
+  std::unique_ptr<io::WritableFile> file_;
   Status failed_;
 };
 

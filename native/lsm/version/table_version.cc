@@ -1,7 +1,6 @@
 #include "lsm/version/table_version.h"
 
 #include <arrow/api.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <unordered_set>
@@ -32,8 +31,10 @@ bool IsNewer(const SstFileRef& a, const SstFileRef& b) {
 
 }  // namespace
 
-SstFile::SstFile(std::string directory, std::shared_ptr<SstReader> opened, bool cache_batches)
-    : dir(std::move(directory)),
+SstFile::SstFile(std::shared_ptr<io::FileSystem> file_system, std::string directory,
+                 std::shared_ptr<SstReader> opened, bool cache_batches)
+    : files(std::move(file_system)),
+      dir(std::move(directory)),
       reader(std::move(opened)),
       meta(WithoutLevel(reader->meta())),
       batches_(cache_batches ? std::make_unique<std::atomic<const CachedBatch*>[]>(
@@ -60,8 +61,8 @@ SstFile::~SstFile() {
   }
   if (!obsolete.load(std::memory_order_acquire)) return;
   // A failure leaves an orphan that the next open removes.
-  ::unlink((dir + "/" + SstArrowName(meta.number)).c_str());
-  ::unlink((dir + "/" + SstIdxName(meta.number)).c_str());
+  (void)files->Remove(dir + "/" + SstArrowName(meta.number));
+  (void)files->Remove(dir + "/" + SstIdxName(meta.number));
 }
 
 SortedLevel::SortedLevel(std::vector<SstFileRef> files)

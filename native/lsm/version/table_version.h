@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "base/limits.h"
+#include "io/file_system.h"
 #include "lsm/read/read_view.h"
 #include "lsm/sst/sst_format.h"
 #include "lsm/sst/sst_reader.h"
@@ -24,7 +25,8 @@ namespace marble::lsm {
 /// One live SSTable. When it has become obsolete, its files are unlinked with the last version
 /// that names it; a reader that scans or exports it keeps the mapping.
 struct SstFile {
-  SstFile(std::string directory, std::shared_ptr<SstReader> opened, bool cache_batches);
+  SstFile(std::shared_ptr<io::FileSystem> file_system, std::string directory,
+          std::shared_ptr<SstReader> opened, bool cache_batches);
   ~SstFile();
   SstFile(const SstFile&) = delete;
   SstFile& operator=(const SstFile&) = delete;
@@ -41,6 +43,7 @@ struct SstFile {
 
   uint64_t bytes() const { return meta.arrow_bytes + meta.idx_bytes; }
 
+  const std::shared_ptr<io::FileSystem> files;
   const std::string dir;
   const std::shared_ptr<SstReader> reader;
   /// Without its level (-1): a file moves down without being rewritten, and the version that

@@ -6,7 +6,6 @@
 #include <optional>
 #include <utility>
 
-#include "io/file_util.h"
 #include "lsm/wal/log_format.h"
 
 namespace marble::lsm {
@@ -68,7 +67,7 @@ class Recovery {
 
  private:
   Status FindSegments() {
-    MARBLE_ASSIGN_OR_RETURN(auto names, io::ListDir(options_.dir));
+    MARBLE_ASSIGN_OR_RETURN(auto names, options_.file_system->List(options_.dir));
     std::vector<uint64_t> ids;
     for (const std::string& name : names) {
       const auto id = log_format::ParseSegmentName(name);
@@ -102,8 +101,8 @@ class Recovery {
     segment.id = id;
     segment.fixed_end = fixed_end;
     segment.seed = log_format::CrcSeed(reinterpret_cast<const uint8_t*>(database_id_.data()), id);
-    MARBLE_ASSIGN_OR_RETURN(
-        segment.file, io::LogFile::OpenForRead(options_.dir + "/" + log_format::SegmentName(id)));
+    MARBLE_ASSIGN_OR_RETURN(segment.file, options_.file_system->OpenLog(
+                                              options_.dir + "/" + log_format::SegmentName(id)));
     const uint8_t* data = segment.file->data();
     auto header =
         log_format::DecodeSegmentHeader(data, segment.file->size(), &segment.header_error);
@@ -329,7 +328,7 @@ class Recovery {
       const size_t size = segment.file->size();
       const bool zero = size == 0 || (data[0] == 0 && std::memcmp(data, data + 1, size - 1) == 0);
       if (!zero) continue;
-      if (!io::RemoveFile(segment.file->path()).ok()) continue;
+      if (!options_.file_system->Remove(segment.file->path()).ok()) continue;
       std::erase_if(result_.ends,
                     [&](const FixedEnd& end) { return end.segment_id == segment.id; });
     }
@@ -343,7 +342,7 @@ class Recovery {
       MARBLE_RETURN_NOT_OK(segment.file->Sync());
       any = true;
     }
-    return any ? io::SyncDir(options_.dir) : Status::OK();
+    return any ? options_.file_system->SyncDir(options_.dir) : Status::OK();
   }
 
   const RecoveryOptions& options_;

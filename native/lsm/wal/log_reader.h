@@ -10,7 +10,7 @@
 
 #include "base/status.h"
 #include "base/types.h"
-#include "io/log_file.h"
+#include "io/file_system.h"
 #include "lsm/wal/log_writer.h"
 
 namespace marble::lsm {
@@ -29,6 +29,7 @@ struct RecoveryOptions {
   uint64_t first_segment;  // older segments are flushed: ignored
   std::vector<FixedEnd> fixed_ends;
   bool truncate_corruption = false;  // recovery: 'truncate'
+  std::shared_ptr<io::FileSystem> file_system = io::FileSystem::Local();
 };
 
 struct RecoveryResult {

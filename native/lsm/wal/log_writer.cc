@@ -11,7 +11,6 @@
 #include <utility>
 #include <vector>
 
-#include "io/file_util.h"
 #include "lsm/wal/log_format.h"
 
 namespace marble::lsm {
@@ -242,29 +241,29 @@ class LogWriterImpl final : public LogWriter {
   size_t segment_bytes() const {
     return AlignUp(std::max(options_.segment_bytes, kFileAlignment), kFileAlignment);
   }
+  io::FileSystem& fs() const { return *options_.file_system; }
   std::string PathOf(uint64_t id) const { return options_.dir + "/" + log_format::SegmentName(id); }
 
   // --- Segments -------------------------------------------------------------------------
 
   Result<std::shared_ptr<io::LogFile>> CreateSegmentFile(uint64_t id, size_t size) {
     const std::string path = PathOf(id);
-    MARBLE_ASSIGN_OR_RETURN(const bool exists, io::FileExists(path));
+    MARBLE_ASSIGN_OR_RETURN(const bool exists, fs().Exists(path));
     if (exists) MARBLE_RETURN_NOT_OK(RemoveLeftover(path));
-    if (options_.create_file) return options_.create_file(path, size);
-    return io::LogFile::Create(path, size);
+    return fs().CreateLog(path, size, io::LogFileKind::kAny);
   }
 
   /// Remove a file that an earlier process preallocated and never used. Others are not ours.
-  static Status RemoveLeftover(const std::string& path) {
+  Status RemoveLeftover(const std::string& path) const {
     {
-      MARBLE_ASSIGN_OR_RETURN(auto file, io::LogFile::OpenForRead(path));
+      MARBLE_ASSIGN_OR_RETURN(auto file, fs().OpenLog(path));
       const size_t size = std::min(file->size(), kSegmentHeaderBytes);
       if (!std::all_of(file->data(), file->data() + size, [](uint8_t b) { return b == 0; })) {
         return MakeError(ErrorCode::kInternal,
                          "log segment " + path + " exists already; it is not overwritten");
       }
     }
-    return io::RemoveFile(path);
+    return fs().Remove(path);
   }
 
   Status WriteSegmentHeader(io::LogFile* file, uint64_t id, LogPosition base) const {
@@ -302,7 +301,7 @@ class LogWriterImpl final : public LogWriter {
     Status written = WriteSegmentHeader(file.get(), next_id, base);
     if (!written.ok()) {
       file.reset();
-      (void)io::RemoveFile(PathOf(next_id));
+      (void)fs().Remove(PathOf(next_id));
       return written;
     }
     *end = Reserve(RecordType::kSegmentEnd, 0);
@@ -335,7 +334,7 @@ class LogWriterImpl final : public LogWriter {
       if (file->size() >= needed) return file;
       const std::string path = file->path();
       file.reset();
-      MARBLE_RETURN_NOT_OK(io::RemoveFile(path));
+      MARBLE_RETURN_NOT_OK(fs().Remove(path));
     }
     return CreateSegmentFile(id, std::max(segment_bytes(), AlignUp(needed, kFileAlignment)));
   }
@@ -366,7 +365,7 @@ class LogWriterImpl final : public LogWriter {
     const std::string path = next_file_->path();
     next_file_.reset();
     next_state_ = NextState::kNone;
-    (void)io::RemoveFile(path);  // recovery takes no notice of it either
+    (void)fs().Remove(path);  // recovery takes no notice of it either
   }
 
   void StopWorkers() {
@@ -516,7 +515,7 @@ class LogWriterImpl final : public LogWriter {
       MARBLE_RETURN_NOT_OK(file.file->Sync());
       directory_dirty |= file.directory_dirty;
     }
-    return directory_dirty ? io::SyncDir(options_.dir) : Status::OK();
+    return directory_dirty ? fs().SyncDir(options_.dir) : Status::OK();
   }
 
   /// Under sync_mutex_.

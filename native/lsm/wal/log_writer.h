@@ -22,7 +22,7 @@
 #include "base/limits.h"
 #include "base/status.h"
 #include "base/types.h"
-#include "io/log_file.h"
+#include "io/file_system.h"
 
 namespace marble::lsm {
 
@@ -34,9 +34,7 @@ struct LogOptions {
   size_t segment_bytes = limits::kLogSegmentBytes;
   std::string boot_id;      // uuid text, written into segment headers
   std::string database_id;  // 16 bytes, or a uuid's text
-  /// Makes segment files; empty: io::LogFile::Create. For tests and for databases in memory.
-  std::function<Result<std::shared_ptr<io::LogFile>>(const std::string& path, size_t size)>
-      create_file = {};
+  std::shared_ptr<io::FileSystem> file_system = io::FileSystem::Local();
 };
 
 /// Where a published record lies. The segment keeps its memory alive.

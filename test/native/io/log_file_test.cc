@@ -1,5 +1,3 @@
-#include "io/log_file.h"
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
@@ -11,7 +9,7 @@
 #include <cstring>
 #include <filesystem>
 
-#include "io/file_util.h"
+#include "io/file_system.h"
 
 namespace marble::io {
 namespace {
@@ -28,6 +26,7 @@ class LogFileTest : public testing::TestWithParam<LogFileKind> {
   }
   ~LogFileTest() override { std::filesystem::remove_all(dir_); }
 
+  const std::shared_ptr<FileSystem> fs_ = FileSystem::Local();
   std::string dir_;
   std::string path_;
 };
@@ -38,7 +37,7 @@ INSTANTIATE_TEST_SUITE_P(Kinds, LogFileTest,
                          });
 
 TEST_P(LogFileTest, IsPreallocatedAndZero) {
-  auto file = LogFile::Create(path_, 100'000, GetParam()).ValueOrDie();
+  auto file = fs_->CreateLog(path_, 100'000, GetParam()).ValueOrDie();
   EXPECT_EQ(file->kind(), GetParam());
   EXPECT_EQ(file->size(), 100'000u);
   EXPECT_EQ(file->path(), path_);
@@ -51,14 +50,14 @@ TEST_P(LogFileTest, IsPreallocatedAndZero) {
 }
 
 TEST_P(LogFileTest, PublishedBytesAreInTheFile) {
-  auto file = LogFile::Create(path_, 64 * 1024, GetParam()).ValueOrDie();
+  auto file = fs_->CreateLog(path_, 64 * 1024, GetParam()).ValueOrDie();
   file->Prefault(0, 10'000'000);  // beyond the end is cut off
   std::memcpy(file->data() + 1000, "published", 9);
   ASSERT_TRUE(file->Publish(1000, 1009).ok());
   std::memcpy(file->data() + 50'000, "too", 3);
   ASSERT_TRUE(file->Publish(50'000, 50'003).ok());
   ASSERT_TRUE(file->Sync().ok());
-  auto read = LogFile::OpenForRead(path_).ValueOrDie();
+  auto read = fs_->OpenLog(path_).ValueOrDie();
   EXPECT_EQ(read->size(), file->size());
   EXPECT_EQ(std::memcmp(read->data() + 1000, "published", 9), 0);
   EXPECT_EQ(std::memcmp(read->data() + 50'000, "too", 3), 0);
@@ -66,10 +65,10 @@ TEST_P(LogFileTest, PublishedBytesAreInTheFile) {
 }
 
 TEST_P(LogFileTest, MemoryStaysWhenTheFileIsUnlinked) {
-  auto file = LogFile::Create(path_, 4096, GetParam()).ValueOrDie();
+  auto file = fs_->CreateLog(path_, 4096, GetParam()).ValueOrDie();
   const uint8_t* data = file->data();
   std::memcpy(file->data(), "kept", 4);
-  ASSERT_TRUE(RemoveFile(path_).ok());
+  ASSERT_TRUE(fs_->Remove(path_).ok());
   EXPECT_EQ(std::memcmp(file->data(), "kept", 4), 0);
   EXPECT_EQ(file->data(), data);
   EXPECT_TRUE(file->Publish(0, 4).ok());
@@ -77,10 +76,10 @@ TEST_P(LogFileTest, MemoryStaysWhenTheFileIsUnlinked) {
 }
 
 TEST_P(LogFileTest, AnExistingFileIsNotTouched) {
-  ASSERT_TRUE(WriteFileAtomically(path_, "precious").ok());
-  const Status status = LogFile::Create(path_, 4096, GetParam()).status();
+  ASSERT_TRUE(fs_->WriteFileAtomically(path_, "precious").ok());
+  const Status status = fs_->CreateLog(path_, 4096, GetParam()).status();
   EXPECT_THAT(status.message(), AllOf(HasSubstr(path_), HasSubstr("File exists")));
-  EXPECT_EQ(ReadFile(path_).ValueOrDie(), "precious");
+  EXPECT_EQ(fs_->ReadFile(path_).ValueOrDie(), "precious");
 }
 
 TEST_P(LogFileTest, AFileThatCannotGetItsBytesIsAnErrorAtOnceAndIsRemoved) {
@@ -90,18 +89,18 @@ TEST_P(LogFileTest, AFileThatCannotGetItsBytesIsAnErrorAtOnceAndIsRemoved) {
   rlimit limit = old_limit;
   limit.rlim_cur = 4096;
   ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &limit), 0);
-  const Status status = LogFile::Create(path_, 1 << 20, GetParam()).status();
+  const Status status = fs_->CreateLog(path_, 1 << 20, GetParam()).status();
   ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &old_limit), 0);
   ::signal(SIGXFSZ, old_handler);
   EXPECT_FALSE(status.ok());
   EXPECT_THAT(status.message(), HasSubstr(path_));
-  EXPECT_FALSE(FileExists(path_).ValueOrDie());
+  EXPECT_FALSE(fs_->Exists(path_).ValueOrDie());
 }
 
 TEST_P(LogFileTest, AnEmptyFileCanBeOpenedForRecovery) {
-  ASSERT_TRUE(WriteFileAtomically(path_, "").ok());
-  EXPECT_EQ(LogFile::OpenForRead(path_).ValueOrDie()->size(), 0u);
-  EXPECT_THAT(LogFile::OpenForRead(path_ + "x").status().message(), HasSubstr(path_ + "x"));
+  ASSERT_TRUE(fs_->WriteFileAtomically(path_, "").ok());
+  EXPECT_EQ(fs_->OpenLog(path_).ValueOrDie()->size(), 0u);
+  EXPECT_THAT(fs_->OpenLog(path_ + "x").status().message(), HasSubstr(path_ + "x"));
 }
 
 }  // namespace

@@ -302,22 +302,56 @@ TEST(Db, SecondOpenIsLockedAndSharedOpenIsOne) {
 }
 
 TEST(Db, MemoryDatabaseLeavesNothing) {
-  std::string where;
+  const auto names = [] {
+    std::set<std::string> out;
+    for (const char* root : {"/dev/shm", "/tmp"}) {
+      for (const auto& entry : std::filesystem::directory_iterator(root)) {
+        const std::string name = entry.path().filename().string();
+        if (name.starts_with("marbledb-")) out.insert(name);
+      }
+    }
+    return out;
+  };
+  const auto before = names();
+  PinnedValue kept;
   {
     auto db = Must(DB::Open(":memory:", {}));
     auto s = Must(db->CreateTable(StateFamily("s"), false));
     PutOne(db.get(), s, "a", "1");
     ASSERT_OK(db->Flush());
     EXPECT_EQ(GetState(db.get(), s, "a"), "1");
+    kept = *Must(db->Get(s, "a", {}));
     auto second = Must(DB::Open(":memory:", {}));
     EXPECT_TRUE(second->ListTables().empty());
+    EXPECT_EQ(names(), before);
   }
-  for (const char* root : {"/dev/shm", "/tmp"}) {
-    for (const auto& entry : std::filesystem::directory_iterator(root)) {
-      EXPECT_FALSE(
-          entry.path().filename().string().starts_with("marbledb-mem-" + std::to_string(getpid())));
-    }
+  EXPECT_EQ(kept.bytes, "1") << "what was read outlives the database";
+}
+
+TEST(Db, APrefixChoosesTheFileSystem) {
+  TempDir dir;
+  {
+    auto db = Must(DB::OpenShared("file://" + dir.path(), {}));
+    EXPECT_EQ(Must(DB::OpenShared(dir.path(), {})).get(), db.get());
+    PutOne(db.get(), Must(db->CreateTable(StateFamily("s"), false)), "a", "1");
   }
+  auto local = Must(DB::Open(dir.path(), {}));
+  EXPECT_EQ(GetState(local.get(), Must(local->GetTable("s")), "a"), "1");
+  {
+    auto db = Must(DB::OpenShared("mem://prefix-test/db", {}));
+    EXPECT_EQ(Must(DB::OpenShared("mem://prefix-test//db/", {})).get(), db.get());
+    PutOne(db.get(), Must(db->CreateTable(StateFamily("s"), false)), "a", "2");
+    ASSERT_OK(db->Close());
+  }
+  // It lives as long as the process does.
+  auto memory = Must(DB::Open("mem://prefix-test/db", {}));
+  EXPECT_EQ(GetState(memory.get(), Must(memory->GetTable("s")), "a"), "2");
+  EXPECT_EQ(CodeOf(DB::Open("mem://prefix-test/db", {}).status()), ErrorCode::kLocked);
+
+  const Status unknown = DB::Open("s4://bucket/db", {}).status();
+  EXPECT_EQ(CodeOf(unknown), ErrorCode::kInvalidArgument);
+  EXPECT_THAT(unknown.message(),
+              ::testing::AllOf(HasSubstr("s4://"), HasSubstr("file://, mem://")));
 }
 
 TEST(Db, SmallSegmentsFlushAndCompactBehindTheWriter) {

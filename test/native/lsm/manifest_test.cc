@@ -3,7 +3,7 @@
 
 #include "base/coding.h"
 #include "db_fixture.h"
-#include "io/file_util.h"
+#include "io/file_system.h"
 #include "lsm/table_info.h"
 #include "lsm/version/manifest_log.h"
 
@@ -86,15 +86,15 @@ void ExpectSame(const ManifestState& a, const ManifestState& b) {
 
 TEST(Manifest, GivesBackSnapshotAndEdits) {
   TempDir dir;
-  EXPECT_FALSE(Must(ManifestLog::Load(dir.path())));
-  auto log = Must(ManifestLog::Create(dir.path(), 3, TwoTables()));
+  EXPECT_FALSE(Must(ManifestLog::Load(io::FileSystem::Local().get(), dir.path())));
+  auto log = Must(ManifestLog::Create(io::FileSystem::Local().get(), dir.path(), 3, TwoTables()));
   ASSERT_OK(log->Append(AddFiles()));
   VersionEdit drop;
   drop.dropped_tables = {2};
   drop.removed_files = {{1, 7}};
   drop.log_first_segment = 5;
   ASSERT_OK(log->Append(drop));
-  const auto loaded = Must(ManifestLog::Load(dir.path()));
+  const auto loaded = Must(ManifestLog::Load(io::FileSystem::Local().get(), dir.path()));
   ASSERT_TRUE(loaded);
   EXPECT_EQ(loaded->manifest_number, 3u);
   EXPECT_FALSE(loaded->torn_tail);
@@ -105,27 +105,28 @@ TEST(Manifest, GivesBackSnapshotAndEdits) {
 
 TEST(Manifest, EveryCutOfTheLastEditIsATornTailAndEveryFlippedByteIsFound) {
   TempDir dir;
-  auto log = Must(ManifestLog::Create(dir.path(), 1, TwoTables()));
+  auto log = Must(ManifestLog::Create(io::FileSystem::Local().get(), dir.path(), 1, TwoTables()));
   const std::string path = dir.path() + "/" + ManifestName(1);
   ASSERT_OK(log->Append(AddFiles()));
   const ManifestState before = log->state();
-  const std::string shorter = Must(io::ReadFile(path));
+  const std::string shorter = Must(io::FileSystem::Local()->ReadFile(path));
   VersionEdit last;
   last.next_file_number = 30;
   ASSERT_OK(log->Append(last));
-  const std::string whole = Must(io::ReadFile(path));
+  const std::string whole = Must(io::FileSystem::Local()->ReadFile(path));
   ASSERT_GT(whole.size(), shorter.size());
   for (size_t size = shorter.size() + 1; size < whole.size(); ++size) {
-    ASSERT_OK(io::WriteFileAtomically(path, std::string_view(whole).substr(0, size)));
-    const auto loaded = Must(ManifestLog::Load(dir.path()));
+    ASSERT_OK(io::FileSystem::Local()->WriteFileAtomically(
+        path, std::string_view(whole).substr(0, size)));
+    const auto loaded = Must(ManifestLog::Load(io::FileSystem::Local().get(), dir.path()));
     EXPECT_TRUE(loaded->torn_tail);
     ExpectSame(loaded->state, before);
   }
   for (size_t at = 0; at < shorter.size(); ++at) {
     std::string damaged = whole;
     damaged[at] ^= 0x10;
-    ASSERT_OK(io::WriteFileAtomically(path, damaged));
-    const Status status = ManifestLog::Load(dir.path()).status();
+    ASSERT_OK(io::FileSystem::Local()->WriteFileAtomically(path, damaged));
+    const Status status = ManifestLog::Load(io::FileSystem::Local().get(), dir.path()).status();
     ASSERT_FALSE(status.ok()) << "byte " << at;
     EXPECT_TRUE(CodeOf(status) == ErrorCode::kCorruption ||
                 CodeOf(status) == ErrorCode::kIncompatible);
@@ -151,8 +152,8 @@ TEST(Manifest, VersionOneIsReadAndWrittenAsTheNewestVersion) {
   TempDir dir;
   std::filesystem::copy(std::filesystem::path(MARBLE_SOURCE_DIR) / "test/fixtures/manifest-v1",
                         dir.path(), std::filesystem::copy_options::recursive);
-  EXPECT_EQ(Must(io::ReadFile(dir.path() + "/MANIFEST-000001"))[8], 1);
-  const auto old = Must(ManifestLog::Load(dir.path()));
+  EXPECT_EQ(Must(io::FileSystem::Local()->ReadFile(dir.path() + "/MANIFEST-000001"))[8], 1);
+  const auto old = Must(ManifestLog::Load(io::FileSystem::Local().get(), dir.path()));
   ASSERT_TRUE(old);
   std::map<std::pair<std::string, int>, int> files;  // by table and level
   for (const auto& [number, file] : old->state.files) {
@@ -161,9 +162,10 @@ TEST(Manifest, VersionOneIsReadAndWrittenAsTheNewestVersion) {
   EXPECT_EQ(files,
             (std::map<std::pair<std::string, int>, int>{
                 {{"s", 0}, 2}, {{"s", 1}, 1}, {{"t", 0}, 2}, {{"t", 1}, 1}, {{"log", 0}, 4}}));
-  auto log = Must(ManifestLog::Create(dir.path(), 2, old->state));
-  EXPECT_EQ(Must(io::ReadFile(dir.path() + "/MANIFEST-000002"))[8], kManifestVersion);
-  ExpectSame(Must(ManifestLog::Load(dir.path()))->state, old->state);
+  auto log = Must(ManifestLog::Create(io::FileSystem::Local().get(), dir.path(), 2, old->state));
+  EXPECT_EQ(Must(io::FileSystem::Local()->ReadFile(dir.path() + "/MANIFEST-000002"))[8],
+            kManifestVersion);
+  ExpectSame(Must(ManifestLog::Load(io::FileSystem::Local().get(), dir.path()))->state, old->state);
   // A file moves to another level by one edit.
   for (const auto& [number, file] : old->state.files) {
     if (file.level != 1) continue;
@@ -172,13 +174,16 @@ TEST(Manifest, VersionOneIsReadAndWrittenAsTheNewestVersion) {
     move.added_files = {file};
     move.added_files[0].level = 6;
     ASSERT_OK(log->Append(move));
-    EXPECT_EQ(Must(ManifestLog::Load(dir.path()))->state.files.at(number).level, 6);
+    EXPECT_EQ(Must(ManifestLog::Load(io::FileSystem::Local().get(), dir.path()))
+                  ->state.files.at(number)
+                  .level,
+              6);
   }
 }
 
 TEST(Manifest, InvariantsRefuseAnUnsoundEditAndKeepTheOldState) {
   TempDir dir;
-  auto log = Must(ManifestLog::Create(dir.path(), 1, TwoTables()));
+  auto log = Must(ManifestLog::Create(io::FileSystem::Local().get(), dir.path(), 1, TwoTables()));
   ASSERT_OK(log->Append(AddFiles()));
   const auto refused = [&](const VersionEdit& edit, const char* why) {
     const Status status = log->Append(edit);
@@ -211,7 +216,8 @@ TEST(Manifest, InvariantsRefuseAnUnsoundEditAndKeepTheOldState) {
   edit.removed_files = {{2, 8}};
   edit.added_files = {File(8, 2, 2, "a", "m")};
   refused(edit, "of level 2 overlap");
-  ExpectSame(Must(ManifestLog::Load(dir.path()))->state, log->state());
+  ExpectSame(Must(ManifestLog::Load(io::FileSystem::Local().get(), dir.path()))->state,
+             log->state());
 }
 
 TEST(Manifest, FilesWithoutAKeyKeepTheirOrder) {
@@ -219,7 +225,7 @@ TEST(Manifest, FilesWithoutAKeyKeepTheirOrder) {
   ManifestState state = TwoTables();
   state.tables.at(2) = AppendTable("log");
   state.tables.at(2).id = 2;
-  auto log = Must(ManifestLog::Create(dir.path(), 1, state));
+  auto log = Must(ManifestLog::Create(io::FileSystem::Local().get(), dir.path(), 1, state));
   const auto file = [](FileNumber number, SequenceNumber first, SequenceNumber last) {
     FileMeta f = File(number, 2, 0, "", "");
     f.min_sequence = first;

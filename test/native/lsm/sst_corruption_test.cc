@@ -6,7 +6,7 @@
 
 #include "base/coding.h"
 #include "base/crc32c.h"
-#include "io/file_util.h"
+#include "io/file_system.h"
 
 namespace marble::lsm {
 namespace {
@@ -36,8 +36,8 @@ struct Sample {
     Keyed sorted = SortByKey(RandomRows(options.schema, rows, &random), *options.codec);
     keys = sorted.keys;
     meta = WriteFile(options, *sorted.rows, &random);
-    arrow_bytes = Must(io::ReadFile(arrow_path()));
-    idx_bytes = Must(io::ReadFile(idx_path()));
+    arrow_bytes = Must(io::FileSystem::Local()->ReadFile(arrow_path()));
+    idx_bytes = Must(io::FileSystem::Local()->ReadFile(idx_path()));
   }
   std::string arrow_path() const { return dir.path() + "/000001.arrow"; }
   std::string idx_path() const { return dir.path() + "/000001.idx"; }

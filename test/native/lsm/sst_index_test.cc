@@ -5,7 +5,7 @@
 #include <limits>
 #include <map>
 
-#include "io/file_util.h"
+#include "io/file_system.h"
 #include "lsm/sst/bloom_filter.h"
 #include "lsm/sst/idx_file.h"
 #include "lsm/sst/point_index.h"
@@ -77,12 +77,12 @@ TEST(IdxFile, UnknownSectionsAreSkippedOnlyWhenOptional) {
   for (const bool optional : {true, false}) {
     TempDir dir;
     const std::string path = dir.path() + "/1.idx";
-    auto writer = Must(IdxWriter::Create(path));
+    auto writer = Must(IdxWriter::Create(io::FileSystem::Local().get(), path));
     ASSERT_OK(writer->AddSection(IdxSection::kProperties, "props"));
     ASSERT_OK(writer->AddSection(99, optional, "from the future"));
     ASSERT_OK(writer->AddSection(IdxSection::kLayout, ""));
     ASSERT_OK(writer->Finish());
-    const auto idx = IdxFile::Open(path);
+    const auto idx = IdxFile::Open(io::FileSystem::Local().get(), path);
     if (!optional) {
       EXPECT_EQ(CodeOf(idx.status()), ErrorCode::kIncompatible);
       continue;
@@ -99,12 +99,13 @@ TEST(IdxFile, UnknownSectionsAreSkippedOnlyWhenOptional) {
 TEST(IdxFile, AnotherVersionIsRefused) {
   TempDir dir;
   const std::string path = dir.path() + "/1.idx";
-  auto writer = Must(IdxWriter::Create(path));
+  auto writer = Must(IdxWriter::Create(io::FileSystem::Local().get(), path));
   ASSERT_OK(writer->Finish());
-  std::string bytes = Must(io::ReadFile(path));
+  std::string bytes = Must(io::FileSystem::Local()->ReadFile(path));
   bytes[8] = 2;
-  ASSERT_OK(io::WriteFileAtomically(path, bytes));
-  EXPECT_EQ(CodeOf(IdxFile::Open(path).status()), ErrorCode::kIncompatible);
+  ASSERT_OK(io::FileSystem::Local()->WriteFileAtomically(path, bytes));
+  EXPECT_EQ(CodeOf(IdxFile::Open(io::FileSystem::Local().get(), path).status()),
+            ErrorCode::kIncompatible);
 }
 
 SstReader::ZoneMap ZoneOf(const std::shared_ptr<arrow::Array>& array) {

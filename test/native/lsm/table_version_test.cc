@@ -58,7 +58,8 @@ SstFileRef File(FileNumber number, const std::string& min, const std::string& ma
   meta.max_key = max;
   meta.max_sequence = last;
   meta.arrow_bytes = 10;
-  return std::make_shared<SstFile>("", std::make_shared<DescribedFile>(meta), false);
+  return std::make_shared<SstFile>(io::FileSystem::Local(), "",
+                                   std::make_shared<DescribedFile>(meta), false);
 }
 
 std::vector<FileNumber> Numbers(const TableVersion& version) {

@@ -121,11 +121,7 @@ class WalSyncTest : public WalTest {
  protected:
   LogOptions Watched(WatchedLogFile::SyncHook on_sync) {
     LogOptions options = Options();
-    options.create_file = [this, on_sync](const std::string& path,
-                                          size_t size) -> Result<std::shared_ptr<io::LogFile>> {
-      MARBLE_ASSIGN_OR_RETURN(auto file, io::LogFile::Create(path, size, GetParam()));
-      return std::make_shared<WatchedLogFile>(std::move(file), on_sync);
-    };
+    options.file_system = std::make_shared<LogKindFileSystem>(GetParam(), std::move(on_sync));
     return options;
   }
 };

@@ -18,8 +18,7 @@
 #include <utility>
 #include <vector>
 
-#include "io/file_util.h"
-#include "io/log_file.h"
+#include "io/forwarding_file_system.h"
 #include "lsm/wal/log_format.h"
 #include "lsm/wal/log_reader.h"
 #include "lsm/wal/log_writer.h"
@@ -99,13 +98,17 @@ inline RecoveryOptions RecoveryOf(const TempDir& dir) {
   return options;
 }
 
-inline std::string ReadAll(const std::string& path) { return io::ReadFile(path).ValueOrDie(); }
+inline std::string ReadAll(const std::string& path) {
+  return io::FileSystem::Local()->ReadFile(path).ValueOrDie();
+}
 
 inline void WriteAll(const std::string& path, const std::string& bytes) {
   std::ofstream(path, std::ios::binary | std::ios::trunc) << bytes;
 }
 
-inline size_t CountFiles(const TempDir& dir) { return io::ListDir(dir.path()).ValueOrDie().size(); }
+inline size_t CountFiles(const TempDir& dir) {
+  return io::FileSystem::Local()->List(dir.path()).ValueOrDie().size();
+}
 
 /// Hands everything on to a real file, and Sync through a hook.
 class WatchedLogFile final : public io::LogFile {
@@ -127,6 +130,24 @@ class WatchedLogFile final : public io::LogFile {
   SyncHook on_sync_;
 };
 
+/// The local file system with log files of one kind, whose Sync goes through a hook if there is
+/// one.
+class LogKindFileSystem final : public io::ForwardingFileSystem {
+ public:
+  explicit LogKindFileSystem(io::LogFileKind kind, WatchedLogFile::SyncHook on_sync = {})
+      : ForwardingFileSystem(Local()), kind_(kind), on_sync_(std::move(on_sync)) {}
+  Result<std::shared_ptr<io::LogFile>> CreateLog(const std::string& path, size_t size,
+                                                 io::LogFileKind) override {
+    MARBLE_ASSIGN_OR_RETURN(auto file, base()->CreateLog(path, size, kind_));
+    if (!on_sync_) return file;
+    return std::make_shared<WatchedLogFile>(std::move(file), on_sync_);
+  }
+
+ private:
+  const io::LogFileKind kind_;
+  const WatchedLogFile::SyncHook on_sync_;
+};
+
 /// Every test runs over both kinds of files.
 class WalTest : public testing::TestWithParam<io::LogFileKind> {
  protected:
@@ -138,9 +159,7 @@ class WalTest : public testing::TestWithParam<io::LogFileKind> {
     options.segment_bytes = segment_bytes;
     options.boot_id = kBoot;
     options.database_id = kDatabaseId;
-    options.create_file = [kind = GetParam()](const std::string& path, size_t size) {
-      return io::LogFile::Create(path, size, kind);
-    };
+    options.file_system = std::make_shared<LogKindFileSystem>(GetParam());
     return options;
   }
   std::unique_ptr<LogWriter> OpenWriter(const LogOptions& options, uint64_t segment = 1,

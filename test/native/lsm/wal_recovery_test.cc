@@ -221,7 +221,7 @@ TEST_P(WalRecoveryTest, AMissingSegmentIsCorruption) {
   ASSERT_EQ(Recover(RecoveryOf(dir_))->records.size(), 3u);
   for (const uint64_t missing : {1u, 2u}) {
     const std::string bytes = ReadAll(dir_.File(missing));
-    ASSERT_TRUE(io::RemoveFile(dir_.File(missing)).ok());
+    ASSERT_TRUE(io::FileSystem::Local()->Remove(dir_.File(missing)).ok());
     auto recovered = Recover(AfterReboot());
     ASSERT_FALSE(recovered.ok()) << "segment " << missing;
     EXPECT_EQ(CodeOf(recovered.status()), ErrorCode::kCorruption) << recovered.status();
@@ -290,7 +290,7 @@ TEST_P(WalRecoveryTest, ACopyOfARecordInsideAPayloadIsNotARecord) {
   for (uint64_t i = 1; i <= 5; ++i) payloads.push_back(PayloadFor(i, 1000 * i));
   const Extent last = WriteAndCrash(payloads).back();
   const std::string stolen = ReadAll(dir_.File(1)).substr(last.begin, last.end - last.begin);
-  ASSERT_TRUE(io::RemoveFile(dir_.File(1)).ok());
+  ASSERT_TRUE(io::FileSystem::Local()->Remove(dir_.File(1)).ok());
   for (std::string& payload : payloads) payload.resize(100);
   payloads.push_back(stolen);
   const auto again = WriteAndCrash(payloads);

@@ -184,7 +184,7 @@ TEST_P(WalTest, DroppedSegmentsAreNotReadAndTheRestIs) {
   ASSERT_EQ(writer->Roll({}).ValueOrDie(), 2u);
   MustAppend(writer.get(), "new");
   writer.reset();
-  ASSERT_TRUE(io::RemoveFile(dir_.File(1)).ok());
+  ASSERT_TRUE(io::FileSystem::Local()->Remove(dir_.File(1)).ok());
   auto options = RecoveryOf(dir_);
   options.first_segment = 2;
   auto recovered = Recover(options);

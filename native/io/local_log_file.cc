@@ -1,5 +1,4 @@
-#include "io/log_file.h"
-
+// Log segments of the local file system: log_file.h.
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -8,6 +7,8 @@
 #include <algorithm>
 #include <cerrno>
 #include <utility>
+
+#include "io/posix_internal.h"
 
 namespace marble::io {
 namespace {
@@ -83,65 +84,78 @@ class WrittenLogFile final : public LocalLogFile {
   LogFileKind kind() const override { return LogFileKind::kWritten; }
 };
 
-/// fallocate; errno of the failure, 0 when done.
-int Preallocate(int fd, size_t size) {
-#ifdef __linux__
-  int result;
-  do {
-    result = ::fallocate(fd, 0, 0, static_cast<off_t>(size));
-  } while (result != 0 && errno == EINTR);
-  return result == 0 ? 0 : errno;
-#else
-  (void)fd;
-  (void)size;
-  return EOPNOTSUPP;
-#endif
+Result<std::shared_ptr<LogFile>> CreateMapped(int fd, const std::string& path, size_t size,
+                                              bool* refused) {
+  if (const int error = Preallocate(fd, size, refused)) return IoError("preallocate", path, error);
+  void* data = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+  if (data == MAP_FAILED) {
+    *refused = IsRefusal(errno);
+    return IoError("map", path, errno);
+  }
+  return NewMappedLogFile(fd, path, static_cast<uint8_t*>(data), size);
 }
+
+Result<std::shared_ptr<LogFile>> CreateWritten(int fd, const std::string& path, size_t size) {
+  if (const int error = PreallocateAnyhow(fd, size)) return IoError("preallocate", path, error);
+  void* data = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (data == MAP_FAILED) return IoError("reserve memory for", path, errno);
+  return NewWrittenLogFile(fd, path, static_cast<uint8_t*>(data), size);
+}
+
+}  // namespace
 
 bool IsRefusal(int error) {
   return error == EOPNOTSUPP || error == ENOSYS || error == ENODEV || error == EINVAL ||
          error == EACCES || error == EPERM;
 }
 
-Result<std::shared_ptr<LogFile>> CreateMapped(int fd, const std::string& path, size_t size,
-                                              bool* refused) {
-  if (const int error = Preallocate(fd, size)) {
-    *refused = IsRefusal(error);
-    return IoError("preallocate", path, error);
-  }
-  void* data = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-  if (data == MAP_FAILED) {
-    *refused = IsRefusal(errno);
-    return IoError("map", path, errno);
-  }
-  return std::make_shared<MappedLogFile>(fd, path, static_cast<uint8_t*>(data), size);
-}
-
-Result<std::shared_ptr<LogFile>> CreateWritten(int fd, const std::string& path, size_t size) {
-  if (int error = Preallocate(fd, size)) {
+int Preallocate(int fd, size_t size, bool* refused) {
 #ifdef __linux__
-    // The C library's version touches every block where the file system cannot preallocate.
-    if (IsRefusal(error)) error = ::posix_fallocate(fd, 0, static_cast<off_t>(size));
+  int result;
+  do {
+    result = ::fallocate(fd, 0, 0, static_cast<off_t>(size));
+  } while (result != 0 && errno == EINTR);
+  const int error = result == 0 ? 0 : errno;
 #else
-    if (IsRefusal(error)) error = ::ftruncate(fd, static_cast<off_t>(size)) == 0 ? 0 : errno;
+  (void)fd;
+  (void)size;
+  const int error = EOPNOTSUPP;
 #endif
-    if (error != 0) return IoError("preallocate", path, error);
-  }
-  void* data = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (data == MAP_FAILED) return IoError("reserve memory for", path, errno);
-  return std::make_shared<WrittenLogFile>(fd, path, static_cast<uint8_t*>(data), size);
+  *refused = IsRefusal(error);
+  return error;
 }
 
-Result<std::shared_ptr<LogFile>> CreateFile(const std::string& path, size_t size, bool mapped,
-                                            bool may_fall_back) {
+int PreallocateAnyhow(int fd, size_t size) {
+  bool refused = false;
+  int error = Preallocate(fd, size, &refused);
+#ifdef __linux__
+  // The C library's version touches every block where the file system cannot preallocate.
+  if (refused) error = ::posix_fallocate(fd, 0, static_cast<off_t>(size));
+#else
+  if (refused) error = ::ftruncate(fd, static_cast<off_t>(size)) == 0 ? 0 : errno;
+#endif
+  return error;
+}
+
+std::shared_ptr<LogFile> NewMappedLogFile(int fd, std::string path, uint8_t* data, size_t size) {
+  return std::make_shared<MappedLogFile>(fd, std::move(path), data, size);
+}
+
+std::shared_ptr<LogFile> NewWrittenLogFile(int fd, std::string path, uint8_t* data, size_t size) {
+  return std::make_shared<WrittenLogFile>(fd, std::move(path), data, size);
+}
+
+Result<std::shared_ptr<LogFile>> CreateLocalLog(const std::string& path, size_t size,
+                                                LogFileKind kind) {
   if (size == 0) {
     return MakeError(ErrorCode::kInvalidArgument, "log file " + path + " of no bytes");
   }
   const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
   if (fd < 0) return IoError("create", path, errno);
   bool refused = false;
-  auto file = mapped ? CreateMapped(fd, path, size, &refused) : CreateWritten(fd, path, size);
-  if (!file.ok() && refused && may_fall_back) file = CreateWritten(fd, path, size);
+  auto file = kind == LogFileKind::kWritten ? CreateWritten(fd, path, size)
+                                            : CreateMapped(fd, path, size, &refused);
+  if (!file.ok() && refused && kind == LogFileKind::kAny) file = CreateWritten(fd, path, size);
   if (!file.ok()) {
     ::close(fd);
     ::unlink(path.c_str());
@@ -149,18 +163,7 @@ Result<std::shared_ptr<LogFile>> CreateFile(const std::string& path, size_t size
   return file;
 }
 
-}  // namespace
-
-Result<std::shared_ptr<LogFile>> LogFile::Create(const std::string& path, size_t size) {
-  return CreateFile(path, size, true, true);
-}
-
-Result<std::shared_ptr<LogFile>> LogFile::Create(const std::string& path, size_t size,
-                                                 LogFileKind kind) {
-  return CreateFile(path, size, kind == LogFileKind::kMapped, false);
-}
-
-Result<std::shared_ptr<LogFile>> LogFile::OpenForRead(const std::string& path) {
+Result<std::shared_ptr<LogFile>> OpenLocalLog(const std::string& path) {
   const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (fd < 0) return IoError("open", path, errno);
   struct stat info;
@@ -185,7 +188,7 @@ Result<std::shared_ptr<LogFile>> LogFile::OpenForRead(const std::string& path) {
     ::close(fd);
     return status;
   }
-  return std::make_shared<MappedLogFile>(fd, path, data, size);
+  return NewMappedLogFile(fd, path, data, size);
 }
 
 }  // namespace marble::io
