@@ -29,6 +29,7 @@ const isObject = (value: unknown): value is Record<string, unknown> => typeof va
 const isPlain = (value: unknown): value is Record<string, unknown> =>
   isObject(value) && Object.prototype.toString.call(value) === '[object Object]'
 const isText = (value: unknown): value is string => typeof value === 'string' && value !== ''
+const isWellFormed = (text: string): boolean => (text as string & { isWellFormed(): boolean }).isWellFormed()
 const hasFunctions = (value: unknown, names: readonly string[]): boolean =>
   isObject(value) && names.every(name => typeof value[name] === 'function')
 
@@ -44,12 +45,12 @@ export const rule = {
   /** Names cross as UTF-8: two that differ in a lone surrogate only would be one. */
   name: {
     allowed: 'a string that is not empty and has no lone surrogate',
-    is: value => isText(value) && (value as string & { isWellFormed(): boolean }).isWellFormed(),
+    is: value => isText(value) && isWellFormed(value),
   },
   anyText: { allowed: 'a string', is: value => typeof value === 'string' },
   directory: {
-    allowed: "the path of a directory (a string without NUL characters) or ':memory:'",
-    is: value => isText(value) && !value.includes('\0'),
+    allowed: "the path of a directory (a string without NUL characters and lone surrogates) or ':memory:'",
+    is: value => isText(value) && !value.includes('\0') && isWellFormed(value),
   },
   func: { allowed: 'a function', is: value => typeof value === 'function' },
   object: { allowed: 'an object', is: isPlain },

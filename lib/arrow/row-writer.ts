@@ -2,10 +2,10 @@
 // unknown column or a missing value is MARBLE_SCHEMA and names row and column.
 import type { ImportedBatch } from '../../binding.js'
 import { type ErrorCode, MarbleError, makeError, notSupported } from '../errors.js'
-import { didYouMean } from '../options.js'
+import { didYouMean, shown } from '../options.js'
 import type { JsonField, JsonSchema } from './json-schema.js'
 import { type Layout, layoutOf } from './layout.js'
-import { toBinary, toBool, toDecimal, toFloat, toInt32, toInt64, toText } from './values.js'
+import { toBinary, toBool, toDecimal, toFloat, toInt32, toInt64, toText, wrong } from './values.js'
 
 interface Output {
   nodes: number[]
@@ -24,10 +24,10 @@ export class RowWriter {
     this.#names = new Set(names)
   }
 
-  /** Columns of rows[start, end). */
-  write(rows: readonly unknown[], start: number, end: number): ImportedBatch {
+  /** Columns of rows[start, end); `number`: what messages call the first of them. */
+  write(rows: readonly unknown[], start: number, end: number, number = start): ImportedBatch {
     const slice = start === 0 && end === rows.length ? rows : rows.slice(start, end)
-    for (let i = 0; i < slice.length; i++) this.#checkRow(slice[i], start + i)
+    for (let i = 0; i < slice.length; i++) this.#checkRow(slice[i], number + i)
     const output: Output = { nodes: [], buffers: [] }
     for (let i = 0; i < this.#fields.length; i++) {
       const field = this.#fields[i]!
@@ -35,15 +35,14 @@ export class RowWriter {
       try {
         writeColumn(field, this.#layouts[i]!, values, output)
       } catch (error) {
-        throw withRow(error, start)
+        throw withRow(error, number)
       }
     }
     return { rows: slice.length, nodes: Float64Array.from(output.nodes), buffers: output.buffers }
   }
 
   #checkRow(row: unknown, index: number): void {
-    if (typeof row !== 'object' || row === null || Array.isArray(row))
-      throw makeError('MARBLE_SCHEMA', `row ${index} is no object`)
+    if (!isRow(row)) throw makeError('MARBLE_SCHEMA', `row ${index} must be an object, not ${shown(row)}`)
     for (const name in row) {
       if (!this.#names.has(name)) {
         throw makeError(
@@ -53,6 +52,17 @@ export class RowWriter {
       }
     }
   }
+}
+
+/** What has columns by name. A forgotten await, or a Map, would be a row of nulls. */
+function isRow(value: unknown): value is Record<string, unknown> {
+  return (
+    typeof value === 'object' &&
+    value !== null &&
+    !Array.isArray(value) &&
+    !ArrayBuffer.isView(value) &&
+    !(value instanceof Map || value instanceof Set || value instanceof Date || value instanceof Promise)
+  )
 }
 
 class RowError extends Error {
@@ -180,9 +190,17 @@ function writeColumn(field: JsonField, layout: Layout, values: readonly unknown[
       )
       return
     }
-    case 'struct':
+    case 'struct': {
+      const names = new Set(field.children.map(child => child.name))
       each(values, value => {
-        if (typeof value !== 'object') throw makeError('MARBLE_SCHEMA', `column '${field.name}' takes an object`)
+        if (!isRow(value)) throw wrong(field, value, 'an object')
+        for (const name in value) {
+          if (!names.has(name))
+            throw makeError(
+              'MARBLE_SCHEMA',
+              `column '${field.name}' has no field '${name}'${didYouMean(name, names)}; it has ${[...names].join(', ')}`,
+            )
+        }
       })
       for (let i = 0; i < field.children.length; i++) {
         const child = field.children[i]!
@@ -192,14 +210,14 @@ function writeColumn(field: JsonField, layout: Layout, values: readonly unknown[
         writeColumn(hasNull ? { ...child, nullable: true } : child, layout.children[i]!, inner, output)
       }
       return
+    }
   }
 }
 
 function mapEntries(field: JsonField, value: unknown, row: number): unknown[] {
   const [key, item] = field.children[0]!.children.map(child => child.name) as [string, string]
   if (value instanceof Map) return [...value].map(([k, v]) => ({ [key]: k as unknown, [item]: v as unknown }))
-  if (typeof value === 'object' && value !== null && !Array.isArray(value))
-    return Object.entries(value).map(([k, v]) => ({ [key]: k, [item]: v as unknown }))
+  if (isRow(value)) return Object.entries(value).map(([k, v]) => ({ [key]: k, [item]: v as unknown }))
   throw new RowError(row, makeError('MARBLE_SCHEMA', `column '${field.name}' takes a Map or an object`))
 }
 

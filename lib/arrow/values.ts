@@ -2,7 +2,7 @@
 // date → number (epoch ms), timestamp[us|ns] → bigint, decimal → string, binary → Buffer, list → array, struct → object,
 // map → Map. In: bigint, safe integers and Date are all accepted where an integer or a time is wanted.
 import { makeError } from '../errors.js'
-import { oneOf, type Rules } from '../options.js'
+import { oneOf, type Rules, shown } from '../options.js'
 import type { JsonField, JsonType, TimeUnit } from './json-schema.js'
 
 export interface ValueOptions {
@@ -43,12 +43,11 @@ export function describeType(type: JsonType): string {
   }
 }
 
-function wrong(field: JsonField, value: unknown, expected: string): Error {
-  const shown =
-    typeof value === 'string' ? JSON.stringify(value.length > 40 ? `${value.slice(0, 40)}…` : value) : String(value)
+/** A value that the column cannot hold. */
+export function wrong(field: JsonField, value: unknown, expected: string): Error {
   return makeError(
     'MARBLE_SCHEMA',
-    `column '${field.name}' (${describeType(field.type)}) takes ${expected}, not ${typeof value} ${shown}`,
+    `column '${field.name}' (${describeType(field.type)}) takes ${expected}, not ${shown(value)}`,
   )
 }
 

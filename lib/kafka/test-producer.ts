@@ -2,11 +2,15 @@
 import type { ProducerHandle } from '../../binding.js'
 import { binding } from '../binding.js'
 import { makeError } from '../errors.js'
-import { checkValue, count, kMaxMs, rule } from '../options.js'
+import { checkValue, count, kMaxMs, rule, type Rule } from '../options.js'
 import { checkKafkaProperties } from './properties.js'
 import { checkRecords, type KafkaRecord, partitionsRule, topicRule } from './records.js'
 
 const kFlushMs = 60_000
+const serversRule: Rule = {
+  allowed: "'host:port', or several with commas between",
+  is: value => typeof value === 'string' && /^[\w.:,/[\]-]+$/.test(value),
+}
 
 export class TestProducer implements AsyncDisposable {
   readonly #handle: ProducerHandle
@@ -18,7 +22,7 @@ export class TestProducer implements AsyncDisposable {
 
   /** `properties` take librdkafka's names. */
   static async connect(bootstrapServers: string, properties: Record<string, string> = {}): Promise<TestProducer> {
-    checkValue('TestProducer.connect', 'bootstrapServers', bootstrapServers, rule.text)
+    checkValue('TestProducer.connect', 'bootstrapServers', bootstrapServers, serversRule)
     checkValue('TestProducer.connect', 'properties', properties, rule.textRecord)
     checkKafkaProperties('TestProducer.connect', properties, 'producer')
     return new TestProducer(await binding().producerConnect(bootstrapServers, Object.entries(properties)))

@@ -53,6 +53,8 @@ export class Pump {
   readonly #columns: readonly string[]
   readonly #writer: RowWriter
   #pending: object[] = []
+  /** Rows of the iterable before those pending, as messages count them. */
+  #sent = 0
   #timer: NodeJS.Timeout | undefined
   /** Set while the job's queue is full. */
   #full: Promise<void> | undefined
@@ -108,6 +110,7 @@ export class Pump {
   async #take(row: object): Promise<void> {
     if (isRecordBatchLike(row)) {
       await this.#flush()
+      this.#sent += row.numRows
       this.#push(importBatch(row, this.#columns))
     } else {
       this.#pending.push(row)
@@ -139,7 +142,9 @@ export class Pump {
     const rows = this.#pending
     if (rows.length === 0 || this.#stopped) return
     this.#pending = []
-    this.#push(this.#writer.write(rows, 0, rows.length))
+    const first = this.#sent
+    this.#sent += rows.length
+    this.#push(this.#writer.write(rows, 0, rows.length, first))
   }
 
   #push(batch: ImportedBatch): void {

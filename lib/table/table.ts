@@ -8,7 +8,7 @@ import { importBatch, importRows } from '../arrow/import.js'
 import { columnIndex, type JsonField, type JsonSchema } from '../arrow/json-schema.js'
 import { isRecordBatchLike, isTableLike, type RecordBatchLike, type TableLike } from '../arrow/like.js'
 import { readRows } from '../arrow/row-reader.js'
-import { toBinary, toBool, toFloat, toInt32, toInt64, toText } from '../arrow/values.js'
+import { decimalToString, toBinary, toBool, toDecimal, toFloat, toInt32, toInt64, toText } from '../arrow/values.js'
 import { binding } from '../binding.js'
 import type { Database } from '../database/database.js'
 import { handleOf } from '../database/handles.js'
@@ -390,7 +390,7 @@ function keyValue(field: JsonField, value: unknown): unknown {
     case 'floatingpoint':
       return toFloat(field, value)
     case 'decimal':
-      return typeof value === 'string' ? value : String(value)
+      return decimalToString(toDecimal(field, value), type.scale)
     case 'int':
       if (type.bitWidth !== 64) return toInt32(field, value)
       return typeof value === 'number' && Number.isSafeInteger(value) ? value : toInt64(field, value)

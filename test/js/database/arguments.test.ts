@@ -1,7 +1,7 @@
 // What callers get wrong: each is refused by name, with what was given and what is allowed, and nothing is done.
 import assert from 'node:assert/strict'
 import { join } from 'node:path'
-import { DateMillisecond, Field, Int32, Int64, List, Schema, Utf8 } from 'apache-arrow'
+import { DateMillisecond, Field, Int32, Int64, List, Map_, Schema, Struct, Utf8 } from 'apache-arrow'
 import { Database, MarbleError, type Snapshot, type StateBackend, type Table } from 'marbledb'
 import { collect, temporaryDirectory, withCode } from '../helpers.js'
 
@@ -177,7 +177,7 @@ describe('Bad arguments', () => {
     ]
     for (const [options, message, kind] of cases)
       await assert.rejects(Database.open(':memory:', options as never), refused(message, kind))
-    for (const path of [undefined, 5, '', 'a\0b', new URL('file:///tmp')])
+    for (const path of [undefined, 5, '', 'a\0b', 'a\uD800', new URL('file:///tmp')])
       await assert.rejects(Database.open(path as never), refused(/path must be the path of a directory/))
   })
 
@@ -303,6 +303,39 @@ describe('Bad arguments', () => {
     await assert.rejects(
       rows.insert([{ id: 'a', l: [1, 2, 3] }, { id: 'b' }, { id: 'c', l: [4, 'x'] }]),
       withCode('MARBLE_SCHEMA', /row 2: column 'item'/),
+    )
+  })
+
+  it('what only holds columns by accident is no row: nothing becomes a row of nulls', async () => {
+    const inner = new Struct([new Field('x', new Int32(), true)])
+    const entries = new Struct([new Field('key', new Utf8(), false), new Field('value', new Int32(), true)])
+    const rows = await database.createTable('rows', {
+      schema: new Schema([
+        new Field('s', inner, true),
+        new Field('m', new Map_(new Field('entries', entries, false)), true),
+      ]),
+    })
+    for (const row of [new Map([['s', {}]]), new Date(), Promise.resolve({ s: null }), Buffer.from('s'), [], null, 5])
+      await assert.rejects(rows.insert([{}, row]), withCode('MARBLE_SCHEMA', /row 1 must be an object, not /))
+    for (const s of [new Map(), [1], new Date(), 5])
+      await assert.rejects(
+        rows.insert([{ s }]),
+        withCode('MARBLE_SCHEMA', /row 0: column 's' \(struct\) takes an object, not /),
+      )
+    await assert.rejects(
+      rows.insert([{ s: { x: 1 } }, { s: { xx: 1 } }]),
+      withCode('MARBLE_SCHEMA', /row 1: column 's' has no field 'xx'; it has x/),
+    )
+    await assert.rejects(
+      rows.insert([{ m: new Date() }]),
+      withCode('MARBLE_SCHEMA', /column 'm' takes a Map or an object/),
+    )
+    assert.equal(await rows.count(), 0n)
+    await rows.insert([{ s: { x: 1 }, m: { a: 1 } }, ...(await rows.scan().toTable())] as object[])
+    assert.equal(await rows.count(), 1n)
+    await assert.rejects(
+      table.insert([{ id: Object.create(null) as string }]),
+      withCode('MARBLE_SCHEMA', /column 'id' \(utf8\) takes a string, not an object/),
     )
   })
 })

@@ -239,7 +239,9 @@ describe('Kafka in JavaScript', () => {
       withCode('MARBLE_INVALID_ARGUMENT', /did you mean/),
     )
     for (const [servers, client, message] of [
-      ['', {}, /bootstrapServers/],
+      ['', {}, /bootstrapServers must be 'host:port'/],
+      ['a\0b', {}, /bootstrapServers/],
+      ['b:1', { 'client.id': 'a\0b' }, /without NUL/],
       ['b:1', { ack: 'all' }, /no setting 'ack'; did you mean acks/],
       ['b:1', { 'fetch.wait.max.ms': '5' }, /a setting of consumers, not of what writes/],
       ['b:1', { acks: 'some' }, /from -1 to 1000 or 'all'/],

@@ -150,6 +150,11 @@ describe('StreamingSQLExecutor', () => {
     sql.registerSource('flights', [{ ...flights[0]!, delay: 'long' }], { schema, watermark })
     const [, result] = await sql.execute(view + insert)
     await assert.rejects(result!.job!.finished, /source 'flights': row 0: column 'delay'/)
+    // Counted over the whole iterable, not within the batch in which it went.
+    sql.registerSource('late', [...flights.slice(0, 15_000), { ...flights[0]!, delay: 'long' }], { schema, watermark })
+    await sql.execute('CREATE TABLE copies (delay INT)')
+    const [late] = await sql.execute('INSERT INTO copies SELECT delay FROM late')
+    await assert.rejects(late!.job!.finished, /source 'late': row 15000: column 'delay'/)
   })
 
   it('queries local tables, files and constants', async () => {

@@ -117,6 +117,7 @@ function booleanOf(value: string): boolean | undefined {
 
 /** What the property takes, when `value` is something else. */
 function wantedValue({ kind, values }: LibrdkafkaProperty, value: string): string | undefined {
+  if (value.includes('\0')) return 'a text without NUL characters'
   switch (kind) {
     case 'boolean':
       return booleanOf(value) === undefined ? "'true' or 'false'" : undefined
