@@ -21,7 +21,7 @@ import {
 import type { Progress } from '../progress.js'
 import { type Codec, codecOf, type ValueEncoding } from '../state/codec.js'
 import type { KeyedState, KeyedStateOptions, Timers } from '../state/keyed-state.js'
-import { checkStateOptions, StateBackend, type StateOptions } from '../state/state-backend.js'
+import { checkMergedEncoding, checkStateOptions, StateBackend, type StateOptions } from '../state/state-backend.js'
 import { Table } from '../table/table.js'
 import { Snapshot } from './snapshot.js'
 import { type Durability, WriteBatch } from './write-batch.js'
@@ -83,11 +83,11 @@ const createTableRules: Rules<CreateTableOptions> = {
   replicated: later(rule.flag, false),
   preset: later(oneOf('timeSeries', 'dimension', 'appendLog')),
   compression: later(oneOf('none', 'lz4', 'zstd'), 'none'),
-  ttlMs: later(count(1)),
+  ttlMs: count(1),
   bloomBitsPerKey: real(0, kMaxBloomBits),
   pointIndex: rule.flag,
   zoneMaps: rule.flag,
-  logged: later(rule.flag, true),
+  logged: rule.flag,
 }
 const compactRules: Rules<CompactOptions> = {
   table: rule.text,
@@ -132,10 +132,13 @@ export class Database implements AsyncDisposable {
     const wanted = options?.valueEncoding
     // Before anything is created: a name must not be taken by an encoding that is refused.
     if (wanted !== undefined) codecOf(wanted)
-    const { handle, encoding } = binding().databaseOpenState(
+    const { ttlMs, mergeOperator: operator, logged } = options ?? {}
+    if (operator !== undefined) checkMergedEncoding(operator, wanted ?? 'buffer')
+    const { handle, encoding, mergeOperator } = binding().databaseOpenState(
       this.#handle,
       name,
       wanted === undefined ? '' : typeof wanted === 'object' ? 'codec' : wanted,
+      { ttlMs, mergeOperator: operator, logged },
     )
     if (wanted === undefined && encoding === 'codec') {
       throw makeError(
@@ -143,7 +146,7 @@ export class Database implements AsyncDisposable {
         `state '${name}' was created with a codec of its own: pass it as valueEncoding`,
       )
     }
-    return new StateBackend<V>(this, name, handle, (wanted ?? encoding) as ValueEncoding | Codec)
+    return new StateBackend<V>(this, name, handle, (wanted ?? encoding) as ValueEncoding | Codec, mergeOperator)
   }
 
   /** Create a table. Without primaryKey rows keep their order of insertion. */
@@ -177,9 +180,9 @@ export class Database implements AsyncDisposable {
       }
       return index
     })
-    const { bloomBitsPerKey, pointIndex, zoneMaps, ifNotExists } = options
+    const { bloomBitsPerKey, pointIndex, zoneMaps, ttlMs, logged, ifNotExists } = options
     const text = JSON.stringify(schema)
-    const native = { bloomBitsPerKey, pointIndex, zoneMaps }
+    const native = { bloomBitsPerKey, pointIndex, zoneMaps, ttlMs, logged }
     await binding().databaseCreateTable(
       this.#handle,
       name,

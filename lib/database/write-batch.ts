@@ -31,6 +31,13 @@ export class WriteBatch {
     return this
   }
 
+  /** Combine with what the key has, by the state's mergeOperator. */
+  merge<V>(state: StateBackend<V>, key: Key, operand: V | Key | (V extends Buffer ? number | bigint : never)): this {
+    checkValue('WriteBatch.merge', 'state', state, stateRule)
+    binding().batchMerge(this.#handle, state[handleOf], key, state.encode(operand as V | Key))
+    return this
+  }
+
   delete<V>(state: StateBackend<V>, key: Key): this {
     checkValue('WriteBatch.delete', 'state', state, stateRule)
     binding().batchDelete(this.#handle, state[handleOf], key)

@@ -5,8 +5,8 @@ import { binding } from '../binding.js'
 import type { Database } from '../database/database.js'
 import { handleOf } from '../database/handles.js'
 import { type Snapshot, snapshotOf, snapshotRule } from '../database/snapshot.js'
-import { abortError, invalidArgument, notSupported } from '../errors.js'
-import { checkOptions, checkValue, count, later, oneOf, rule, type Rules, shown } from '../options.js'
+import { abortError, invalidArgument } from '../errors.js'
+import { checkOptions, checkValue, count, oneOf, rule, type Rules, shown } from '../options.js'
 import type { Codec, ValueEncoding } from './codec.js'
 import { codecOf } from './codec.js'
 import { slab } from './slab.js'
@@ -15,10 +15,18 @@ import { StateScan } from './state-scan.js'
 export type Key = string | Uint8Array
 export type Range<K> = { gte?: K; gt?: K; lte?: K; lt?: K }
 
+export type MergeOperator = 'int64add' | 'max' | 'min' | 'append'
+
 export interface StateOptions {
   valueEncoding?: ValueEncoding | Codec
+  /** Values are gone so long after they were written; space comes back by compaction. */
   ttlMs?: number
-  mergeOperator?: 'int64add' | 'max' | 'min' | 'append'
+  /**
+   * What merge() does. int64add: 8 bytes, a little-endian int64 (numbers and bigints are taken as well), wraps around; max and
+   * min compare bytes; append puts the operand behind the value.
+   */
+  mergeOperator?: MergeOperator
+  /** false: not in the log. After a crash all such states and tables are as they were at the last flush. */
   logged?: boolean
 }
 export interface StateScanOptions<Keys extends 'buffer' | 'utf8' = 'buffer'> extends Range<Key> {
@@ -34,10 +42,11 @@ const kTooBig = -3
 
 const stateRules: Rules<StateOptions> = {
   valueEncoding: rule.anything, // codecOf looks at it
-  ttlMs: later(count(1)),
-  mergeOperator: later(oneOf('int64add', 'max', 'min', 'append')),
-  logged: later(rule.flag, true),
+  ttlMs: count(1),
+  mergeOperator: oneOf('int64add', 'max', 'min', 'append'),
+  logged: rule.flag,
 }
+const kInt64Bytes = 8
 const asyncReadRules = { snapshot: snapshotRule, signal: rule.signal }
 const scanRules: Rules<StateScanOptions> = {
   gte: rule.bytes,
@@ -55,18 +64,37 @@ export function checkStateOptions(options: StateOptions | undefined): void {
   checkOptions('state', options, stateRules)
 }
 
+/** Operators work on bytes: on those of an encoding that means something else they would make nonsense. */
+export function checkMergedEncoding(operator: string, encoding: ValueEncoding | Codec): void {
+  const works = operator === 'int64add' ? ['buffer'] : ['buffer', 'utf8']
+  if (typeof encoding === 'object' || works.includes(encoding)) return
+  throw invalidArgument(
+    `state: mergeOperator '${operator}' works on bytes, not on those of valueEncoding '${encoding}'; use ${works
+      .map(name => `'${name}'`)
+      .join(' or ')} or a codec`,
+  )
+}
+
 export class StateBackend<V = Buffer> {
   readonly name: string
   readonly #database: Database
   readonly #handle: StateHandle
   readonly #codec: Codec | 'buffer' | 'utf8'
+  readonly #mergeOperator: string
 
   /** Made by Database.state. */
-  constructor(database: Database, name: string, handle: StateHandle, encoding: ValueEncoding | Codec) {
+  constructor(
+    database: Database,
+    name: string,
+    handle: StateHandle,
+    encoding: ValueEncoding | Codec,
+    mergeOperator: string,
+  ) {
     this.#database = database
     this.name = name
     this.#handle = handle
     this.#codec = codecOf(encoding)
+    this.#mergeOperator = mergeOperator
   }
 
   /** @internal */
@@ -91,9 +119,9 @@ export class StateBackend<V = Buffer> {
     if (flat.length > 0) binding().statePutMany(this.#handle, flat)
   }
 
-  /** Not supported yet: throws MARBLE_NOT_SUPPORTED. */
-  putIfAbsent(_key: Key, _value: V | Key): boolean {
-    throw notSupported('putIfAbsent')
+  /** Put a value unless the key has one. True: it was put. Atomic against all other writes. */
+  putIfAbsent(key: Key, value: V | Key): boolean {
+    return binding().statePutIfAbsent(this.#handle, key, this.encode(value))
   }
 
   get(key: Key, options?: { snapshot?: Snapshot }): V | undefined {
@@ -157,9 +185,9 @@ export class StateBackend<V = Buffer> {
     if (Buffer.compare(toBytes(from), toBytes(to)) < 0) binding().stateDeleteRange(this.#handle, from, to)
   }
 
-  /** Not supported yet: throws MARBLE_NOT_SUPPORTED. */
-  merge(_key: Key, _operand: V | Key): void {
-    throw notSupported('merge', 'read, change and put')
+  /** Combine with what the key has, by the state's mergeOperator; without one: MARBLE_INVALID_ARGUMENT. */
+  merge(key: Key, operand: V | Key | (V extends Buffer ? number | bigint : never)): void {
+    binding().stateMerge(this.#handle, key, this.encode(operand as V | Key))
   }
 
   clear(): void {
@@ -198,7 +226,12 @@ export class StateBackend<V = Buffer> {
 
   /** @internal */
   encode(value: V | Key): Key {
-    if (this.#codec === 'buffer' || this.#codec === 'utf8') return value as Key
+    if (this.#codec === 'buffer' || this.#codec === 'utf8') {
+      if (this.#mergeOperator === 'int64add' && (typeof value === 'number' || typeof value === 'bigint')) {
+        return int64Bytes(value)
+      }
+      return value as Key
+    }
     return this.#codec.encode(value)
   }
 
@@ -207,6 +240,15 @@ export class StateBackend<V = Buffer> {
     if (this.#codec === 'utf8') return bytes.toString() as V
     return this.#codec.decode(bytes) as V
   }
+}
+
+function int64Bytes(value: number | bigint): Buffer {
+  if (typeof value === 'number' && !Number.isSafeInteger(value)) {
+    throw invalidArgument(`int64add: ${value} is no whole number that is exact; use a bigint`)
+  }
+  const bytes = Buffer.allocUnsafe(kInt64Bytes)
+  bytes.writeBigInt64LE(BigInt.asIntN(64, BigInt(value)))
+  return bytes
 }
 
 export function toBytes(key: Key): Uint8Array {

@@ -100,11 +100,15 @@ napi_value StateGetString(napi_env env, napi_callback_info info) {
 // function stateExists(state: StateHandle, key: string | Uint8Array, snapshot?: SnapshotHandle):
 // boolean
 napi_value StateExists(napi_env env, napi_callback_info info) {
-  Arguments<2> args(env, info);
+  Arguments<3> args(env, info);
   StateHandle* state = OpenState(env, args[0]);
   BytesArgument key;
-  if (state == nullptr || !key.Read(env, args[1], "key")) return nullptr;
-  const Result<bool> found = state->database->db()->Exists(state->table, key.view(), {});
+  lsm::ReadOptions options;
+  if (state == nullptr || !key.Read(env, args[1], "key") ||
+      !ReadSnapshot(env, args[2], state->database.get(), &options)) {
+    return nullptr;
+  }
+  const Result<bool> found = state->database->db()->Exists(state->table, key.view(), options);
   if (!found.ok()) {
     ThrowStatus(env, found.status());
     return nullptr;

@@ -97,7 +97,7 @@ describe('Database', () => {
       database.createTable('t', { schema, primaryKey: ['no'] }),
       withCode('MARBLE_COLUMN_NOT_FOUND', /id/),
     )
-    assert.throws(() => database.state('s', { ttlMs: 5 }), withCode('MARBLE_NOT_SUPPORTED', /ttlMs/))
+    assert.throws(() => database.state('s', { ttlMs: 0 }), withCode('MARBLE_INVALID_ARGUMENT', /ttlMs/))
     assert.throws(() => database.table('none'), withCode('MARBLE_TABLE_NOT_FOUND', /none/))
     await database.close()
   })
