@@ -38,4 +38,19 @@ inline constexpr int64_t kSourceBatchWaitMs = 5;
 /// A longer epoch would delay readers more than the design allows.
 inline constexpr int64_t kMaxEpochMs = 2'000;
 
+/// Scheduler: time and rows of one slice of a long task; others wait no longer for a thread.
+inline constexpr int64_t kTaskSliceMicros = 2'000;
+inline constexpr int64_t kTaskSliceRows = 64 * 1024;
+/// At least every so many tasks a worker takes a flush, or a compaction, if there is one.
+inline constexpr uint32_t kFlushTurn = 16;
+inline constexpr uint32_t kCompactionTurn = 64;
+/// Threads beyond those asked for, which stand in for blocked ones: each has a stack.
+inline constexpr int kMaxStandInThreads = 16;
+/// A stand-in without work for so long ends.
+inline constexpr int64_t kStandInLingerMs = 1'000;
+/// Workers look into every producer's queue.
+inline constexpr int kMaxProducers = 64;
+/// A guard against nonsense: no machine has more CPUs than this.
+inline constexpr int kMaxSchedulerThreads = 4'096;
+
 }  // namespace marble::limits
