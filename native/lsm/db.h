@@ -85,6 +85,26 @@ class Iterator {
   virtual Result<ScanBatch> Next() = 0;
 };
 
+/// The entries of a state family one by one, at one moment, from anywhere in both directions.
+/// Key and value stay valid until the iterator moves. Not thread-safe; may move between threads.
+class StateIterator {
+ public:
+  virtual ~StateIterator() = default;
+  virtual bool Valid() const = 0;
+  virtual std::string_view key() const = 0;
+  virtual std::string_view value() const = 0;
+  /// Why it is not valid, if an error is the reason.
+  virtual Status status() const = 0;
+  /// To the first key >= `key`, the last <= `key`, the first, the last: within the bounds.
+  virtual void Seek(std::string_view key) = 0;
+  virtual void SeekForPrev(std::string_view key) = 0;
+  virtual void SeekToFirst() = 0;
+  virtual void SeekToLast() = 0;
+  /// Nothing when it is not valid.
+  virtual void Next() = 0;
+  virtual void Prev() = 0;
+};
+
 struct TableMetrics {
   std::string name;
   uint64_t memtable_rows = 0;
@@ -158,6 +178,11 @@ class DB {
   virtual Result<std::unique_ptr<Iterator>> NewIterator(const TableHandle& table,
                                                         const ScanOptions& options) = 0;
 
+  /// Stands nowhere at first: seek. For keys with a common prefix: PrefixRange.
+  virtual Result<std::unique_ptr<StateIterator>> NewStateIterator(const TableHandle& state,
+                                                                  const ReadOptions& options,
+                                                                  const ScanRange& range) = 0;
+
   virtual SnapshotRef GetSnapshot() = 0;
   /// The newest published sequence.
   virtual SequenceNumber last_sequence() const = 0;
@@ -173,6 +198,9 @@ class DB {
   /// False: the next write may have to wait.
   virtual bool writable() const = 0;
 };
+
+/// The bounds of all keys that begin with `prefix`.
+ScanRange PrefixRange(std::string_view prefix);
 
 /// What a handle says about its table. Immutable.
 const TableDescriptor& DescriptorOf(const TableHandle& table);

@@ -5,6 +5,7 @@
 #include "base/hash.h"
 #include "lsm/read/point_reader.h"
 #include "lsm/read/scan_iterator.h"
+#include "lsm/read/state_iterator.h"
 
 namespace marble::lsm {
 
@@ -247,6 +248,27 @@ Result<std::unique_ptr<Iterator>> DbImpl::NewIterator(const TableHandle& table,
   const ReadView view = ViewOf(table->info(), options.read);
   MARBLE_RETURN_NOT_OK(CheckTable(table));  // as in Get
   return NewScanIterator(table, std::move(version), view, options, counters_);
+}
+
+Result<std::unique_ptr<StateIterator>> DbImpl::NewStateIterator(const TableHandle& state,
+                                                                const ReadOptions& options,
+                                                                const ScanRange& range) {
+  MARBLE_RETURN_NOT_OK(CheckTable(state));
+  MARBLE_RETURN_NOT_OK(CheckStateFamily(state));
+  SuperVersionRef version = state->super_version();
+  const ReadView view = ViewOf(state->info(), options);
+  MARBLE_RETURN_NOT_OK(CheckTable(state));  // as in Get
+  return lsm::NewStateIterator(state, std::move(version), view, options.snapshot, range);
+}
+
+ScanRange PrefixRange(std::string_view prefix) {
+  ScanRange range;
+  range.lower = prefix;
+  range.upper = prefix;
+  // The first key behind all of them; a prefix of 0xff alone has none.
+  while (!range.upper.empty() && range.upper.back() == '\xff') range.upper.pop_back();
+  if (!range.upper.empty()) ++range.upper.back();
+  return range;
 }
 
 SnapshotRef DbImpl::GetSnapshot() {

@@ -92,6 +92,9 @@ class DbImpl : public DB {
                                        const ReadOptions& options) override;
   Result<std::unique_ptr<Iterator>> NewIterator(const TableHandle& table,
                                                 const ScanOptions& options) override;
+  Result<std::unique_ptr<StateIterator>> NewStateIterator(const TableHandle& state,
+                                                          const ReadOptions& options,
+                                                          const ScanRange& range) override;
   SnapshotRef GetSnapshot() override;
   SequenceNumber last_sequence() const override {
     return visible_sequence_.load(std::memory_order_acquire);

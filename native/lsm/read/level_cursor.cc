@@ -42,6 +42,7 @@ class LevelCursor : public RunCursor {
   }
   SstRows* plain_rows() override { return file_->plain_rows(); }
   void Collect(RowCollector* to) const override { file_->Collect(to); }
+  std::string_view Value() const override { return file_->Value(); }
   Status CollectChain(SequenceNumber hidden, MergeChain* chain) override {
     MARBLE_RETURN_NOT_OK(file_->CollectChain(hidden, chain));
     SetKey(file_->key());

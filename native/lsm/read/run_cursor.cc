@@ -37,6 +37,11 @@ class MemtableCursor : public RunCursor {
       to->AddRows(version_->batch().batch, version_->row(), 1);
     }
   }
+  std::string_view Value() const override {
+    return version_->kind() == VersionKind::kRow
+               ? ValueAt(*version_->batch().batch, version_->row())
+               : version_->bytes();
+  }
   Status CollectChain(SequenceNumber hidden, MergeChain* chain) override {
     for (const KeyVersion* v = version_;
          v != nullptr && v->sequence() >= hidden && !chain->complete(); v = v->older) {
@@ -111,6 +116,7 @@ class SstCursor : public RunCursor {
   void Collect(RowCollector* to) const override {
     to->AddRows(rows_.batch(), rows_.row_in_batch(), 1);
   }
+  std::string_view Value() const override { return ValueAt(*rows_.batch(), rows_.row_in_batch()); }
   Status CollectChain(SequenceNumber hidden, MergeChain* chain) override {
     const int64_t visible = rows_.row();
     // Of equal keys the versions follow each other, newest first.

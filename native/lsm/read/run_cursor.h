@@ -36,6 +36,8 @@ class RunCursor {
   virtual Status Prev() = 0;
   /// Add the current row.
   virtual void Collect(RowCollector* to) const = 0;
+  /// The value bytes of the current row of a state family.
+  virtual std::string_view Value() const = 0;
   /// Add the current key's visible versions to a chain, newest first, those of a sequence below
   /// `hidden` left out. The cursor stays where it is.
   virtual Status CollectChain(SequenceNumber hidden, MergeChain* chain) = 0;

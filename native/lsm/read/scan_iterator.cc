@@ -7,8 +7,7 @@
 #include <string>
 #include <utility>
 
-#include "lsm/read/level_cursor.h"
-#include "lsm/read/run_cursor.h"
+#include "lsm/read/run_set.h"
 
 namespace marble::lsm {
 namespace {
@@ -79,87 +78,31 @@ class ScanBase : public Iterator {
 
 class KeyedScan : public ScanBase {
  public:
-  using ScanBase::ScanBase;
-
-  Status Open() {
-    for (const auto& memtable : version_->memtables) {
-      memtable->Prepare(/*ordered=*/true);
-      for (const RangeTombstone* t = memtable->range_tombstones(); t != nullptr; t = t->next) {
-        if (t->sequence <= view_.sequence) tombstones_.push_back({cursors_.size(), t});
-      }
-      cursors_.push_back(NewMemtableCursor(memtable, view_));
-    }
-    const auto& range = options_.range;
-    for (const auto& file : version_->files->level0) {
-      if (!range.upper.empty() && file->meta.min_key >= range.upper) continue;
-      if (!range.lower.empty() && file->meta.max_key < range.lower) continue;
-      cursors_.push_back(NewSstCursor(file, table_->info_ref(), view_));
-    }
-    for (const auto& level : version_->files->levels) {
-      if (level == nullptr) continue;
-      auto cursor = NewLevelCursor(level, table_->info_ref(), view_, range);
-      if (cursor != nullptr) cursors_.push_back(std::move(cursor));
-    }
-    return Status::OK();
-  }
+  KeyedScan(TableHandle table, SuperVersionRef version, const ReadView& view,
+            const ScanOptions& options, std::shared_ptr<DbCounters> counters)
+      : ScanBase(std::move(table), std::move(version), view, options, std::move(counters)),
+        runs_(table_->info_ref(), *version_, view_, options_.range) {}
 
   Result<ScanBatch> Next() override {
     if (!ready_.empty()) return Gathered();
     merged_.clear();
     if (!started_) {
       started_ = true;
-      for (auto& cursor : cursors_) {
-        MARBLE_RETURN_NOT_OK(options_.reverse ? cursor->SeekLT(options_.range.upper)
-                                              : cursor->SeekGE(options_.range.lower));
+      for (size_t i = 0; i < runs_.size(); ++i) {
+        MARBLE_RETURN_NOT_OK(options_.reverse ? runs_[i].SeekLT(options_.range.upper)
+                                              : runs_[i].SeekGE(options_.range.lower));
       }
     }
     return options_.reverse ? NextReverse() : NextForward();
   }
 
  private:
-  static int CompareKeys(const RunCursor& a, const RunCursor& b) {
-    if (a.prefix() != b.prefix()) return a.prefix() < b.prefix() ? -1 : 1;
-    return a.key().compare(b.key());
-  }
-
-  /// Whether a range tombstone hides the row that cursor `run` stands on. A tombstone of a newer
-  /// memtable hides everything below it, one of the same memtable what is older.
-  bool Covered(size_t run) const {
-    const RunCursor& cursor = *cursors_[run];
-    for (const auto& [memtable, tombstone] : tombstones_) {
-      if (memtable > run) continue;
-      if (memtable == run && tombstone->sequence <= cursor.sequence()) continue;
-      if (tombstone->Covers(cursor.key())) return true;
-    }
-    return false;
-  }
-
-  /// Below which sequence the versions of run `run` are hidden from the key of `cursor` by the
-  /// range tombstones of newer runs (all) or of its own.
-  SequenceNumber HiddenBelow(size_t run, std::string_view key) const {
-    SequenceNumber hidden = 0;
-    for (const auto& [memtable, tombstone] : tombstones_) {
-      if (memtable > run || !tombstone->Covers(key)) continue;
-      if (memtable < run) return kMaxSequence;
-      hidden = std::max(hidden, tombstone->sequence);
-    }
-    return hidden;
-  }
-
-  /// The winner stands on a merge operand: gather what belongs to it from its own run and from
-  /// all older ones that stand on the same key, and collect the sum.
+  /// The winner stands on a merge operand: collect what it adds up to.
   Status CollectMerged(size_t winner) {
-    MergeChain chain(info_);
-    merge_key_.assign(cursors_[winner]->key());
-    for (size_t i = winner; i < cursors_.size() && !chain.complete(); ++i) {
-      RunCursor& cursor = *cursors_[i];
-      if (!cursor.valid() || cursor.key() != merge_key_) continue;
-      const SequenceNumber hidden = HiddenBelow(i, merge_key_);
-      MARBLE_RETURN_NOT_OK(cursor.CollectChain(hidden, &chain));
-      if (hidden > 0) chain.AddNothing();
-    }
-    if (chain.empty() || view_.Expired(chain.expires())) return Status::OK();
-    merged_.push_back({merge_key_, chain.Fold(merge_key_)});
+    std::string value;
+    MARBLE_ASSIGN_OR_RETURN(const bool found, runs_.MergedValue(winner, &value));
+    if (!found) return Status::OK();
+    merged_.push_back({std::string(runs_[winner].key()), std::move(value)});
     collector_.AddBytes(merged_.back().first, merged_.back().second);
     --left_;
     return Status::OK();
@@ -167,8 +110,8 @@ class KeyedScan : public ScanBase {
 
   /// What the winner stands on, if it lives.
   Status CollectWinner(size_t winner) {
-    RunCursor& cursor = *cursors_[winner];
-    if (cursor.deleted() || Covered(winner)) return Status::OK();
+    if (runs_.Dead(winner)) return Status::OK();
+    RunCursor& cursor = runs_[winner];
     if (cursor.merge()) return CollectMerged(winner);
     cursor.Collect(&collector_);
     --left_;
@@ -182,25 +125,25 @@ class KeyedScan : public ScanBase {
       constexpr size_t kNone = SIZE_MAX;
       size_t winner = kNone, second = kNone;
       bool tie = false;
-      for (size_t i = 0; i < cursors_.size(); ++i) {
-        if (!cursors_[i]->valid()) continue;
+      for (size_t i = 0; i < runs_.size(); ++i) {
+        if (!runs_[i].valid()) continue;
         if (winner == kNone) {
           winner = i;
           continue;
         }
-        const int order = CompareKeys(*cursors_[i], *cursors_[winner]);
+        const int order = RunSet::CompareKeys(runs_[i], runs_[winner]);
         if (order < 0) {
           second = winner;
           winner = i;
           tie = false;
         } else if (order == 0) {
           tie = true;
-        } else if (second == kNone || CompareKeys(*cursors_[i], *cursors_[second]) < 0) {
+        } else if (second == kNone || RunSet::CompareKeys(runs_[i], runs_[second]) < 0) {
           second = i;
         }
       }
       if (winner == kNone) break;
-      RunCursor& cursor = *cursors_[winner];
+      RunCursor& cursor = runs_[winner];
       if (!upper.empty() && cursor.key() >= upper) break;
       if (winner != last_winner_ || tie) {
         last_winner_ = winner;
@@ -208,20 +151,20 @@ class KeyedScan : public ScanBase {
       }
       if (tie) {
         MARBLE_RETURN_NOT_OK(CollectWinner(winner));
-        for (size_t i = winner + 1; i < cursors_.size(); ++i) {
-          if (cursors_[i]->valid() && CompareKeys(*cursors_[i], cursor) == 0) {
-            MARBLE_RETURN_NOT_OK(cursors_[i]->Next());
+        for (size_t i = winner + 1; i < runs_.size(); ++i) {
+          if (runs_[i].valid() && RunSet::CompareKeys(runs_[i], cursor) == 0) {
+            MARBLE_RETURN_NOT_OK(runs_[i].Next());
           }
         }
         MARBLE_RETURN_NOT_OK(cursor.Next());
         continue;
       }
-      if (SstRows* rows = tombstones_.empty() && (second == kNone || ++streak_ > kStreak)
+      if (SstRows* rows = !runs_.has_tombstones() && (second == kNone || ++streak_ > kStreak)
                               ? cursor.plain_rows()
                               : nullptr) {
         std::string_view bound = upper;
-        if (second != kNone && (bound.empty() || cursors_[second]->key() < bound)) {
-          bound = cursors_[second]->key();
+        if (second != kNone && (bound.empty() || runs_[second].key() < bound)) {
+          bound = runs_[second].key();
         }
         int64_t stop = rows->batch_end();
         if (!bound.empty()) {
@@ -254,17 +197,17 @@ class KeyedScan : public ScanBase {
     while (left_ > 0 && !CollectorFull()) {
       constexpr size_t kNone = SIZE_MAX;
       size_t winner = kNone;
-      for (size_t i = 0; i < cursors_.size(); ++i) {
-        if (!cursors_[i]->valid()) continue;
-        if (winner == kNone || CompareKeys(*cursors_[i], *cursors_[winner]) > 0) winner = i;
+      for (size_t i = 0; i < runs_.size(); ++i) {
+        if (!runs_[i].valid()) continue;
+        if (winner == kNone || RunSet::CompareKeys(runs_[i], runs_[winner]) > 0) winner = i;
       }
       if (winner == kNone) break;
-      RunCursor& cursor = *cursors_[winner];
+      RunCursor& cursor = runs_[winner];
       if (!lower.empty() && cursor.key() < lower) break;
       MARBLE_RETURN_NOT_OK(CollectWinner(winner));
-      for (size_t i = winner + 1; i < cursors_.size(); ++i) {
-        if (cursors_[i]->valid() && CompareKeys(*cursors_[i], cursor) == 0) {
-          MARBLE_RETURN_NOT_OK(cursors_[i]->Prev());
+      for (size_t i = winner + 1; i < runs_.size(); ++i) {
+        if (runs_[i].valid() && RunSet::CompareKeys(runs_[i], cursor) == 0) {
+          MARBLE_RETURN_NOT_OK(runs_[i].Prev());
         }
       }
       MARBLE_RETURN_NOT_OK(cursor.Prev());
@@ -272,10 +215,8 @@ class KeyedScan : public ScanBase {
     return Gathered();
   }
 
-  std::vector<std::unique_ptr<RunCursor>> cursors_;                   // newest run first
-  std::vector<std::pair<size_t, const RangeTombstone*>> tombstones_;  // with their run
+  RunSet runs_;
   std::deque<std::pair<std::string, std::string>> merged_;  // what the collector points to
-  std::string merge_key_;
   bool started_ = false;
   size_t last_winner_ = SIZE_MAX;
   int streak_ = 0;
@@ -394,10 +335,8 @@ Result<std::unique_ptr<Iterator>> NewScanIterator(const TableHandle& table, Supe
                                                   const ReadView& view, const ScanOptions& options,
                                                   std::shared_ptr<DbCounters> counters) {
   if (table->info().keyed()) {
-    auto scan =
-        std::make_unique<KeyedScan>(table, std::move(version), view, options, std::move(counters));
-    MARBLE_RETURN_NOT_OK(scan->Open());
-    return scan;
+    return std::make_unique<KeyedScan>(table, std::move(version), view, options,
+                                       std::move(counters));
   }
   if (!options.range.lower.empty() || !options.range.upper.empty()) {
     return MakeError(ErrorCode::kInvalidArgument,

@@ -386,10 +386,7 @@ Result<std::optional<std::string_view>> SstReaderImpl::FindBytes(std::string_vie
     const BytesRows::Batch& at = bytes_->batch(index);
     const int64_t i = row - at.first_row;
     __builtin_prefetch(at.value_offsets + i * 4);
-    if (!at.verified.load(std::memory_order_relaxed)) {
-      MARBLE_RETURN_NOT_OK(pages_->Touch(regions_[index].offset, regions_[index].length));
-      at.verified.store(true, std::memory_order_relaxed);
-    }
+    MARBLE_RETURN_NOT_OK(VerifyBytesOf(index));
     const auto found = BytesRows::Slice(at.key_offsets, at.key_data, at.key_bytes, i);
     const auto value = BytesRows::Slice(at.value_offsets, at.value_data, at.value_bytes, i);
     if (!found || !value) {
@@ -408,6 +405,41 @@ void SstReaderImpl::PrefetchBytes(uint64_t hash) const {
   if (row < num_rows()) bytes_->Prefetch(row);
 }
 
+Status SstReaderImpl::VerifyBytesOf(size_t batch) const {
+  const BytesRows::Batch& at = bytes_->batch(batch);
+  if (at.verified.load(std::memory_order_relaxed)) return Status::OK();
+  MARBLE_RETURN_NOT_OK(pages_->Touch(regions_[batch].offset, regions_[batch].length));
+  at.verified.store(true, std::memory_order_relaxed);
+  return Status::OK();
+}
+
+/// Rows [low, high) are in one batch, or in two.
+Result<int64_t> SstReaderImpl::LowerBoundOfBytes(std::string_view key, int64_t low,
+                                                 int64_t high) const {
+  size_t batch = bytes_->BatchOf(low);
+  MARBLE_RETURN_NOT_OK(VerifyBytesOf(batch));
+  while (low < high) {
+    const int64_t middle = (low + high) / 2;
+    if (middle >= bytes_->batch(batch + 1).first_row || middle < bytes_->batch(batch).first_row) {
+      batch = bytes_->BatchOf(middle);
+      MARBLE_RETURN_NOT_OK(VerifyBytesOf(batch));
+    }
+    const BytesRows::Batch& at = bytes_->batch(batch);
+    const auto found =
+        BytesRows::Slice(at.key_offsets, at.key_data, at.key_bytes, middle - at.first_row);
+    if (!found) {
+      return IdxCorruption(file_->path(),
+                           "the offsets of row " + std::to_string(middle) + " are impossible");
+    }
+    if (*found < key) {
+      low = middle + 1;
+    } else {
+      high = middle;
+    }
+  }
+  return low;
+}
+
 Result<int64_t> SstReaderImpl::LowerBound(std::string_view key) const {
   if (key_columns_.empty()) {
     return MakeError(ErrorCode::kInvalidArgument,
@@ -418,6 +450,7 @@ Result<int64_t> SstReaderImpl::LowerBound(std::string_view key) const {
   // The answer lies behind the last sparse key that is smaller, and not behind the next.
   int64_t low = (sparse - 1) * limits::kSparseKeyInterval + 1;
   int64_t high = std::min(sparse * limits::kSparseKeyInterval, num_rows());
+  if (bytes_ != nullptr) return LowerBoundOfBytes(key, low, high);
   thread_local std::string scratch;
   while (low < high) {
     const int64_t middle = (low + high) / 2;

@@ -85,6 +85,8 @@ class SstReaderImpl : public SstReader, public std::enable_shared_from_this<SstR
   }
   Result<std::string_view> VarValue(const BatchLayout& layout, const KeyColumn& column,
                                     int64_t row) const;
+  Status VerifyBytesOf(size_t batch) const;
+  Result<int64_t> LowerBoundOfBytes(std::string_view key, int64_t low, int64_t high) const;
   Status TouchKey(const BatchLayout& layout, int64_t row) const;
   Result<std::string_view> KeyOf(RowLocation at, std::string* scratch) const;
   /// The batch without ownership, built once; for encoding keys.

@@ -72,8 +72,10 @@ class VersionRun {
         PutIfAbsent();
       } else if (what < 68) {
         CheckGets();
-      } else if (what < 80) {
+      } else if (what < 76) {
         CheckScans();
+      } else if (what < 80) {
+        CheckIterators();
       } else if (what < 84) {
         snapshots_.push_back({db_->GetSnapshot(), model_, clock_.NowMs()});
       } else if (what < 87) {
@@ -325,6 +327,68 @@ class VersionRun {
       ASSERT_EQ((std::vector<std::pair<std::string, std::string>>(got.begin(), got.end())),
                 expected)
           << f.name << ", " << Describe(o);
+    }
+  }
+
+  /// A random walk, against the same walk in a map.
+  void CheckIterators() {
+    const View view = RandomView();
+    for (const Family& f : families_) {
+      ScanRange range;
+      if (Pick(3) == 0) range.lower = RandomKey();
+      if (Pick(3) == 0) range.upper = RandomKey();
+      if (Pick(4) == 0) range = PrefixRange("k1");
+      auto living = Living(view, f.name);
+      std::erase_if(living, [&](const auto& entry) {
+        return entry.first < range.lower || (!range.upper.empty() && entry.first >= range.upper);
+      });
+      const auto iterator = Must(db_->NewStateIterator(f.handle, view.read, range));
+      EXPECT_FALSE(iterator->Valid());
+      auto at = living.end();
+      std::string walk = f.name;
+      for (int step = 0; step < 30; ++step) {
+        const std::string key = RandomKey();
+        switch (at == living.end() ? Pick(4) : Pick(14)) {
+          case 0:
+            walk += " first";
+            iterator->SeekToFirst();
+            at = living.begin();
+            break;
+          case 1:
+            walk += " last";
+            iterator->SeekToLast();
+            at = living.empty() ? living.end() : std::prev(living.end());
+            break;
+          case 2:
+            walk += " seek " + key;
+            iterator->Seek(key);
+            at = living.lower_bound(key);
+            break;
+          case 3:
+            walk += " seek for prev " + key;
+            iterator->SeekForPrev(key);
+            at = living.upper_bound(key);
+            at = at == living.begin() ? living.end() : std::prev(at);
+            break;
+          case 4:
+          case 5:
+          case 6:
+          case 7:
+            walk += " prev";
+            iterator->Prev();
+            at = at == living.begin() ? living.end() : std::prev(at);
+            break;
+          default:
+            walk += " next";
+            iterator->Next();
+            ++at;
+        }
+        ASSERT_TRUE(iterator->status().ok());
+        ASSERT_EQ(iterator->Valid(), at != living.end()) << walk;
+        if (!iterator->Valid()) continue;
+        ASSERT_EQ(iterator->key(), at->first) << walk;
+        ASSERT_EQ(iterator->value(), at->second) << walk;
+      }
     }
   }
 
