@@ -221,10 +221,12 @@ TEST_F(StoreBenchTest, AStoresErrorEndsTheRun) {
 }
 
 TEST_F(StoreBenchTest, OnlySelectedLinesAreMeasuredBesideTheFillsThatTheyNeed) {
-  ASSERT_TRUE(RunWith(Fault::kNone, {"hot"}).ok());
+  ASSERT_TRUE(RunWith(Fault::kNone, {"hot", "settled: scan"}).ok());
   std::set<std::string> names;
-  for (const LineResult& line : results_.lines) names.insert(line.line);
-  EXPECT_EQ(names, (std::set<std::string>{"fill random", "overwrite", "read hot (1,000 keys)"}));
+  for (const LineResult& line : results_.lines) names.insert(line.state + ":" + line.line);
+  EXPECT_EQ(names,
+            (std::set<std::string>{":fill random", ":overwrite", "as written:read hot (1,000 keys)",
+                                   "settled:read hot (1,000 keys)", "settled:scan all (rows)"}));
 }
 
 TEST(StoreBenchRowsTest, KeysSortAsTheirRowsAndMissingKeysLieBetween) {

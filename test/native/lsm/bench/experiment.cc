@@ -141,7 +141,7 @@ Status Experiment::RunReads(const std::string& state) {
   NoteShapes(state);
   MARBLE_RETURN_NOT_OK(VerifyAll(state));
   for (const Line& line : Reads()) {
-    if (Selected(line)) MARBLE_RETURN_NOT_OK(RunLine(line, state));
+    if (Selected(line, state)) MARBLE_RETURN_NOT_OK(RunLine(line, state));
   }
   return Status::OK();
 }
@@ -328,9 +328,9 @@ void Experiment::NoteShapes(const std::string& state) {
   }
 }
 
-bool Experiment::Selected(const Line& line) const {
+bool Experiment::Selected(const Line& line, const std::string& state) const {
   if (options_.lines.empty()) return true;
-  const std::string name = line.name;
+  const std::string name = (state.empty() ? "" : state + ": ") + line.name;
   return std::any_of(options_.lines.begin(), options_.lines.end(),
                      [&](const std::string& part) { return name.find(part) != std::string::npos; });
 }

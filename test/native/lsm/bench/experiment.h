@@ -28,7 +28,8 @@
 namespace marble::lsm::bench {
 
 struct ExperimentOptions {
-  std::vector<std::string> lines;  // parts of names; empty: all
+  /// Parts of names, as "hot", or with a state "settled: read random"; empty: all.
+  std::vector<std::string> lines;
   int rounds = 3;
   KeyShape key_shape = KeyShape::kNumber;
   /// Of lines that do not go over all rows; 0: as many as there are keys, from one to two million.
@@ -75,7 +76,7 @@ class Experiment {
   Status VerifyAll(const std::string& state);
   void NoteShapes(const std::string& state);
 
-  bool Selected(const Line& line) const;
+  bool Selected(const Line& line, const std::string& state = "") const;
   std::vector<size_t> Order() const;
   Assignment AssignmentOf(const Line& line);
   static const std::vector<Line>& Fills();

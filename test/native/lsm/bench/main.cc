@@ -59,6 +59,11 @@ Result<Results> Run(const Options& options, const Facts& machine, const WorkDire
   Results results;
   results.sides = options.sides;
   results.rounds = options.experiment.rounds;
+  if (RocksdbHasAssertions()) {
+    results.notes.push_back(
+        "this RocksDB was built with assertions, so the ratios flatter us (by 1.1 to 1.6); "
+        "--rocksdb release builds a fair one");
+  }
   const Progress progress = [](const std::string& text) {
     std::fprintf(stderr, "%s\n", text.c_str());
   };

@@ -50,10 +50,11 @@ std::string HelpText() {
   --keys N[,N...]       numbers of keys (default 100k,1M,10M)
   --quick               100k and 1M keys
   --rounds N            of all lines; medians are reported (default 3)
-  --lines TEXT[,TEXT]   only lines whose names contain one of these
+  --lines TEXT[,TEXT]   only lines whose names contain one of these, as "hot" or "settled: read random"
   --sides NAME[,NAME]   of marble, rocksdb-cache, rocksdb-mapped (default all)
   --key-shape number|text   eight big-endian bytes and '00000000', or sixteen decimal digits
   --operations N        of lines that do not go over all keys (default: keys, from 1M to 2M)
+  --retries N           of a read line beside which others use the machine (default 2)
   --memory-limit BYTES  instead: data of three times this memory, in a memory cgroup (needs root)
   --dir PATH            where the databases lie, on a disk (default $TMPDIR, else the build directory)
   --json FILE           write everything that was measured
@@ -75,8 +76,8 @@ Result<Options> ParseOptions(const std::vector<std::string>& arguments) {
       continue;
     }
     constexpr const char* kWithValue[] = {
-        "--keys",       "--rounds",       "--lines", "--sides", "--key-shape",
-        "--operations", "--memory-limit", "--dir",   "--json",  "--revision"};
+        "--keys",    "--rounds",       "--lines", "--sides", "--key-shape", "--operations",
+        "--retries", "--memory-limit", "--dir",   "--json",  "--revision"};
     if (std::find(std::begin(kWithValue), std::end(kWithValue), name) == std::end(kWithValue)) {
       return MakeError(ErrorCode::kInvalidArgument,
                        "unknown option " + name + "; see scripts/bench store --help");
@@ -118,6 +119,9 @@ Result<Options> ParseOptions(const std::vector<std::string>& arguments) {
     } else if (name == "--operations") {
       MARBLE_ASSIGN_OR_RETURN(options.experiment.operations,
                               ParseNumber(name, value, 1000, 1000, kMaxKeys));
+    } else if (name == "--retries") {
+      MARBLE_ASSIGN_OR_RETURN(const uint64_t retries, ParseNumber(name, value, 1000, 0, 1000));
+      options.experiment.retries = static_cast<int>(retries);
     } else if (name == "--memory-limit") {
       MARBLE_ASSIGN_OR_RETURN(options.memory_limit,
                               ParseNumber(name, value, 1024, kMinMemory, uint64_t{1} << 40));

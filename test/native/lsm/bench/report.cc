@@ -10,8 +10,8 @@
 namespace marble::lsm::bench {
 namespace {
 
-constexpr int kNameWidth = 30;
-constexpr int kCellWidth = 20;
+constexpr int kNameWidth = 34;
+constexpr int kCellWidth = 22;
 
 __attribute__((format(printf, 1, 2))) std::string Format(const char* format, ...) {
   char text[512];
@@ -130,12 +130,12 @@ std::string LatencyTable(const Results& results, uint64_t keys) {
         return MedianOf(samples,
                         [&](const Sample& s) { return s.outcome.nanoseconds.*member / 1e3; });
       };
-      return Format("%.2f %.2f %.2f %.1f", at(&Latencies::mean), at(&Latencies::p50),
+      return Format("%.2f / %.2f / %.2f / %.0f", at(&Latencies::mean), at(&Latencies::p50),
                     at(&Latencies::p99), at(&Latencies::p999));
     });
   }
   if (text.empty()) return "";
-  return Header(results, "latency, us", "   mean p50 p99 p99.9") + text;
+  return Header(results, "latency, us", "   mean / p50 / p99 / p99.9") + text;
 }
 
 std::string CpuTable(const Results& results, uint64_t keys) {
@@ -168,7 +168,7 @@ std::string WriteTable(const Results& results, uint64_t keys) {
   });
   if (lines.empty()) return "";
   std::string text =
-      Header(results, "written to disk", "   per user byte; until quiet after the line");
+      Header(results, "written to disk", "   bytes per user byte, seconds until quiet");
   for (const LineResult* line : lines) {
     text += Row(results, line->line, [&](size_t side) {
       const auto& samples = line->samples[side];
@@ -250,6 +250,7 @@ std::string ReportEnd(const Results& results) {
     for (const bool ok : verdict.bars_reached) count(ok);
   }
   for (const std::string& failure : results.failures) text += "WRONG: " + failure + "\n";
+  for (const std::string& note : results.notes) text += "NOTE: " + note + "\n";
   return text + "\nbars: " + std::to_string(reached) + " reached, " + std::to_string(missed) +
          " missed" + (results.valid() ? "" : "; THE RUN IS VOID where it says so") + "\n";
 }

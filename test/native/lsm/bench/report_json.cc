@@ -144,6 +144,7 @@ std::string ReportJson(const Results& results, const Facts& machine) {
                  {"lines", Array(results.lines,
                                  [&](const LineResult& line) { return OfLine(line, results); })},
                  {"shapes", Array(results.shapes, OfShape)},
+                 {"notes", Array(results.notes, Quoted)},
                  {"failures", Array(results.failures, Quoted)}}) +
          "\n";
 }

@@ -65,6 +65,7 @@ struct Results {
   int rounds = 0;
   std::vector<LineResult> lines;
   std::vector<ShapeResult> shapes;
+  std::vector<std::string> notes;     // what a reader of the bars has to know
   std::vector<std::string> failures;  // what was wrong with a database's contents
 
   LineResult* Line(uint64_t keys, const std::string& state, const std::string& line);

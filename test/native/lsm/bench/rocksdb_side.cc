@@ -38,12 +38,11 @@ Status ToStatus(const rocksdb::Status& status) {
 
 std::string MiB(uint64_t bytes) { return std::to_string(bytes >> 20) + " MiB"; }
 
-/// A library without NDEBUG has sync points.
 std::string DescribeLibrary() {
-  const bool assertions = _ZN7rocksdb9SyncPoint11GetInstanceEv != nullptr;
   std::string text = "RocksDB " + std::to_string(ROCKSDB_MAJOR) + "." +
                      std::to_string(ROCKSDB_MINOR) + "." + std::to_string(ROCKSDB_PATCH);
-  text += assertions ? ", built WITH assertions (no NDEBUG)" : ", built without assertions";
+  text +=
+      RocksdbHasAssertions() ? ", built WITH assertions (no NDEBUG)" : ", built without assertions";
   if (rocksdb::crc32c::IsFastCrc32Supported != nullptr) {
     text += ", CRC32C in hardware: " + rocksdb::crc32c::IsFastCrc32Supported();
   }
@@ -220,6 +219,9 @@ class RocksdbSide : public StoreSide {
 };
 
 }  // namespace
+
+/// A library without NDEBUG has sync points.
+bool RocksdbHasAssertions() { return _ZN7rocksdb9SyncPoint11GetInstanceEv != nullptr; }
 
 std::unique_ptr<StoreSide> NewRocksdbSide(RocksdbSettings settings) {
   return std::make_unique<RocksdbSide>(std::move(settings));

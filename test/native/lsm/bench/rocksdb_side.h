@@ -17,6 +17,9 @@ struct RocksdbSettings {
   uint64_t write_buffer_bytes = 64 << 20;
 };
 
+/// Whether the library was built with assertions, so that it is slower than RocksDB is.
+bool RocksdbHasAssertions();
+
 std::unique_ptr<StoreSide> NewRocksdbSide(RocksdbSettings settings);
 
 }  // namespace marble::lsm::bench
