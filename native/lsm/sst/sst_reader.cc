@@ -416,6 +416,7 @@ Status SstReaderImpl::VerifyBytesOf(size_t batch) const {
 /// Rows [low, high) are in one batch, or in two.
 Result<int64_t> SstReaderImpl::LowerBoundOfBytes(std::string_view key, int64_t low,
                                                  int64_t high) const {
+  if (low >= high) return high;  // behind the last row, perhaps
   size_t batch = bytes_->BatchOf(low);
   MARBLE_RETURN_NOT_OK(VerifyBytesOf(batch));
   while (low < high) {
