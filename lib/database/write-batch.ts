@@ -15,7 +15,7 @@ const stateRule: Rule = {
   allowed: 'a StateBackend, as made by Database.state',
   is: value => value instanceof StateBackend,
 }
-const tableRule: Rule = { allowed: 'a Table, as made by Database.table', is: value => value instanceof Table }
+const tableRule: Rule = { allowed: 'a Table, as made by Database.table', is: value => Table.isTable(value) }
 
 export class WriteBatch {
   readonly #handle: WriteBatchHandle

@@ -100,6 +100,11 @@ export class Table<R = Any> {
     }
   }
 
+  /** @internal Is it a table of this copy of the package? */
+  static isTable(value: unknown): value is Table {
+    return typeof value === 'object' && value !== null && #handle in value
+  }
+
   /** @internal */
   get [handleOf](): TableHandle {
     return this.#handle

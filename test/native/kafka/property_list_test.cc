@@ -100,7 +100,8 @@ TEST(KafkaProperties, ThePlannersListIsThatOfTheLinkedLibrdkafka) {
   const std::string file = read.str();
   const size_t begin = file.find("`\n") + 2;
   const size_t end = file.rfind('`');
-  ASSERT_TRUE(begin <= end && end != std::string::npos) << path << " has no list between backquotes";
+  ASSERT_TRUE(begin <= end && end != std::string::npos)
+      << path << " has no list between backquotes";
   const std::string list = PropertyList();
   ASSERT_NE(list.find("\nfetch.wait.max.ms C integer 0 300000\n"), std::string::npos) << list;
   if (std::getenv("UPDATE_FIXTURES") != nullptr) {
