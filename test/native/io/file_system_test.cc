@@ -14,7 +14,7 @@
 #include <cstring>
 #include <filesystem>
 
-#include "io/forwarding_file_system.h"
+#include "io/fault_injection_file_system.h"
 #include "io/memory_file_system.h"
 
 namespace marble::io {
@@ -24,15 +24,17 @@ using testing::AllOf;
 using testing::HasSubstr;
 using testing::UnorderedElementsAre;
 
-enum class Which { kLocal, kMemory };
+enum class Which { kLocal, kMemory, kFaulty };
 
 class FileSystemTest : public testing::TestWithParam<Which> {
  protected:
   FileSystemTest() {
-    if (GetParam() == Which::kMemory) {
+    if (GetParam() != Which::kLocal) {
       fs_ = std::make_shared<MemoryFileSystem>();
       dir_ = "/dir";
       EXPECT_TRUE(fs_->CreateDirs(dir_).ok());
+      // Without a fault it is the base, whatever it remembers.
+      if (GetParam() == Which::kFaulty) fs_ = *FaultInjectionFileSystem::Make(fs_, dir_);
     } else {
       fs_ = FileSystem::Local();
       std::string pattern = std::filesystem::temp_directory_path() / "marble-io-XXXXXX";
@@ -47,9 +49,12 @@ class FileSystemTest : public testing::TestWithParam<Which> {
   std::shared_ptr<FileSystem> fs_;
   std::string dir_;
 };
-INSTANTIATE_TEST_SUITE_P(All, FileSystemTest, testing::Values(Which::kLocal, Which::kMemory),
+INSTANTIATE_TEST_SUITE_P(All, FileSystemTest,
+                         testing::Values(Which::kLocal, Which::kMemory, Which::kFaulty),
                          [](const auto& info) {
-                           return info.param == Which::kLocal ? "Local" : "Memory";
+                           return info.param == Which::kLocal    ? "Local"
+                                  : info.param == Which::kMemory ? "Memory"
+                                                                 : "Faulty";
                          });
 
 TEST_P(FileSystemTest, EveryErrorNamesThePathAndTheCause) {
