@@ -48,6 +48,8 @@ inline constexpr uint32_t kCompactionTurn = 64;
 inline constexpr int kMaxStandInThreads = 16;
 /// A stand-in without work for so long ends.
 inline constexpr int64_t kStandInLingerMs = 1'000;
+/// Chunks of 64 tasks (2 KiB) that an idle scheduler keeps for the next burst.
+inline constexpr size_t kTaskChunksKept = 2'048;
 /// Workers look into every producer's queue.
 inline constexpr int kMaxProducers = 64;
 /// A guard against nonsense: no machine has more CPUs than this.

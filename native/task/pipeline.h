@@ -42,14 +42,14 @@ namespace marble::task {
 
 struct PipelineOptions {
   Priority priority = Priority::kUser;
-  CancellationToken token;
+  CancellationToken token{};
   /// Of each slice of a stage. Rows count where stages charge them.
-  Budget budget;
+  Budget budget{};
 };
 
 struct StageOptions {
   /// For messages and stats.
-  std::string name;
+  std::string name{};
   /// Calls at the same time; the first stage has 1. Cannot use more than the buffer behind allows.
   int parallelism = 1;
   /// Of a parallel stage: keep the order of the items.
@@ -59,7 +59,7 @@ struct StageOptions {
 };
 
 struct StageStats {
-  std::string name;
+  std::string name{};
   uint64_t items_in = 0;
   uint64_t items_out = 0;
   /// Most items that waited in front of it.

@@ -35,6 +35,7 @@ namespace marble::task::internal {
 
 /// The queues, one per priority, of a worker, a producer, or the line of slices.
 struct Queues {
+  explicit Queues(ChunkPool* pool) : by_priority{TaskQueue(pool), TaskQueue(pool), TaskQueue(pool)} {}
   TaskQueue& operator[](Priority priority) { return by_priority[static_cast<size_t>(priority)]; }
   TaskQueue& operator[](size_t priority) { return by_priority[priority]; }
   std::array<TaskQueue, kPriorities> by_priority;
@@ -42,9 +43,10 @@ struct Queues {
 
 /// Where outside threads put tasks: number 0 is common, the others have one producer each.
 struct Inbound {
-  const SchedulerCore* core;
+  Inbound(const SchedulerCore* owner, ChunkPool* pool) : core(owner), queues(pool) {}
+  const SchedulerCore* const core;
   Queues queues;
-  bool taken = false;  // protected by park_mutex_
+  bool taken = true;  // protected by park_mutex_
 };
 
 /// A counter that one thread writes and any thread reads.
@@ -73,11 +75,15 @@ struct Frame {
 /// A thread and its queues. Never freed before the core: a thread that ends leaves its slot, and what
 /// is queued there, to thieves and to the next thread.
 struct Worker {
-  Worker(SchedulerCore* owner, int number) : core(owner), index(number), random(number * 2654435761u + 1) {}
+  Worker(SchedulerCore* owner, ChunkPool* pool, int number)
+      : core(owner), index(number), queues(pool), batches(pool), random(number * 2654435761u + 1) {}
 
   SchedulerCore* const core;
   const int index;
+  /// What its tasks spawned: newest first for the worker, oldest first for thieves.
   Queues queues;
+  /// What it took from producers and other workers: oldest first for all.
+  Queues batches;
 
   // The worker's thread only.
   uint64_t picks = 0;
@@ -85,7 +91,8 @@ struct Worker {
   std::array<uint64_t, kPriorities> class_turn = {UINT64_MAX, limits::kFlushTurn - 1,
                                                   limits::kCompactionTurn - 2};
   uint64_t line_first_turn = 0;
-  size_t line_turn = 0;  // which part of the line comes next
+  size_t line_turn = 0;  // which part of the line comes next,
+  size_t line_left = kChunkTasks;  // and how many tasks it may still give before the next one's turn
   uint32_t random;
   bool searching = false;
   int blocking = 0;  // nested BlockingScopes of the task that runs
@@ -125,6 +132,8 @@ class SchedulerCore {
   void ReleaseInbound(Inbound* inbound);
   SchedulerMetrics metrics();
 
+  /// As the functions of these names in task.h, for this core's groups.
+  bool IsClosed() const { return draining_.load(); }
   /// The queue for a new task of `group`.
   TaskQueue& QueueFor(Worker* worker, GroupState* group, Inbound* inbound);
   /// Count tasks as unfinished before they are queued.
@@ -164,18 +173,16 @@ class SchedulerCore {
 
   // --- choosing and running tasks (scheduler_run.cc) --------------------------------------
   void WorkerLoop(Worker* worker);
-  bool Pick(Worker* worker, Task* task);
-  bool PickInTurn(Worker* worker, Task* task);
-  bool PickOf(Worker* worker, Priority priority, bool line_first, Task* task);
-  bool TakeFromLine(Worker* worker, Priority priority, Task* task);
-  bool Steal(Worker* worker, Priority priority, Task* task);
-  /// Keep the first of the tasks, put the others into the worker's own queue.
-  void KeepFirst(Worker* worker, Priority priority, Task* tasks, size_t count, Task* first);
+  bool Pick(Worker* worker, Task* task, uint32_t* queued_at_ms);
+  bool PickInTurn(Worker* worker, Task* task, uint32_t* queued_at_ms);
+  bool PickOf(Worker* worker, Priority priority, bool line_first, Task* task,
+              uint32_t* queued_at_ms);
+  bool TakeFromLine(Worker* worker, Priority priority, Task* task, uint32_t* queued_at_ms);
+  bool Steal(Worker* worker, Priority priority, Task* task, uint32_t* queued_at_ms);
   bool TakeOfGroup(Worker* worker, const GroupState* group, bool sliced_too, Task* task);
-  void RunTask(Worker* worker, Task* task);  // in scheduler_run.cc only
-  void RunOne(Worker* worker, Task* task);   // the same, for others
-  /// What is seldom needed of RunTask.
-  void MeasureWait(Worker* worker, Task* task);
+  void RunTask(Worker* worker, Task* task, uint32_t queued_at_ms);  // in scheduler_run.cc only
+  void RunOne(Worker* worker, Task* task);                          // the same, for others
+  void MeasureWait(Worker* worker, Priority priority, uint32_t queued_at_ms);
   bool Requeue(Worker* worker, Task* task);
   /// Destroy an accepted task without running it, and tell its group (but not that it has ended).
   void DropTask(Worker* worker, Task* task);
@@ -209,6 +216,7 @@ class SchedulerCore {
   const std::string name_;
   const Clock* const clock_;
   const CancellationSource root_;
+  ChunkPool chunks_;  // outlives all queues
 
   alignas(64) std::atomic<uint64_t> permits_;
 
@@ -218,7 +226,7 @@ class SchedulerCore {
   const int worker_slots_;
   std::atomic<int> inbound_used_{0};
   std::array<std::atomic<Inbound*>, limits::kMaxProducers + 1> inbound_{};
-  Queues sliced_;  // used up a slice, in order
+  Queues sliced_{&chunks_};  // used up a slice, in order
 
   std::atomic<uint64_t> wakes_{0};
   std::atomic<uint64_t> stand_ins_{0};

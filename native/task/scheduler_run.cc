@@ -9,9 +9,11 @@
 namespace marble::task::internal {
 namespace {
 
-/// Most tasks taken at once from a producer or another worker.
-constexpr size_t kBatch = 16;
-/// After so many picks without a look at the line it comes before the worker's own queue.
+/// Most tasks stolen at once.
+constexpr size_t kSteal = 16;
+/// A producer with no more than so many tasks queued gives them one by one: others may want some.
+constexpr size_t kFew = 8;
+/// After so many picks without a look at the line it comes before the worker's own queues.
 constexpr uint64_t kLineTurn = 64;
 
 uint32_t NextRandom(uint32_t* state) {  // xorshift
@@ -25,7 +27,7 @@ uint32_t NextRandom(uint32_t* state) {  // xorshift
 
 // --- queueing -----------------------------------------------------------------------------
 
-void SchedulerCore::CountPending(Worker* worker, GroupState* group, uint64_t count) {
+inline void SchedulerCore::CountPending(Worker* worker, GroupState* group, uint64_t count) {
   constexpr uint64_t kAhead = 64;
   if (worker == nullptr || worker->frame == nullptr || worker->frame->group != group) {
     group->AddPending(count);
@@ -41,60 +43,47 @@ void SchedulerCore::CountPending(Worker* worker, GroupState* group, uint64_t cou
   worker->ahead -= count;
 }
 
-TaskQueue& SchedulerCore::QueueFor(Worker* worker, GroupState* group, Inbound* inbound) {
+inline TaskQueue& SchedulerCore::QueueFor(Worker* worker, GroupState* group, Inbound* inbound) {
   if (worker != nullptr) return worker->queues[group->priority];
   if (!group->was_inbound.load(std::memory_order_relaxed)) group->was_inbound.store(true);
   if (inbound == nullptr) inbound = inbound_[0].load(std::memory_order_relaxed);
   return inbound->queues[group->priority];
 }
 
-namespace {
-
-/// Why tasks were not queued; drop them.
-Status Refuse(GroupState* group, const TaskBody* bodies, size_t count, PushResult pushed) {
-  for (size_t i = 0; i < count; ++i) Drop(bodies[i]);
-  group->Finish(count);
-  if (pushed == PushResult::kNoMemory) return Status::OutOfMemory("no memory to queue a task");
-  return MakeError(ErrorCode::kClosed, "the task scheduler is shut down and takes no more tasks");
-}
-
-}  // namespace
-
-/// Why no task may be queued at all.
-Status CheckOpen(const GroupState* group, const Inbound* inbound) {
+Status WhyRefused(const GroupState* group, const Inbound* inbound) {
   if (group->source.cancelled()) return group->source.token().Check();
-  if (inbound == nullptr || inbound->core == group->core.get()) return Status::OK();
-  return MakeError(ErrorCode::kInvalidArgument,
-                   "the producer belongs to another scheduler than the task group");
+  if (inbound != nullptr && inbound->core != group->core.get()) {
+    return MakeError(ErrorCode::kInvalidArgument,
+                     "the producer belongs to another scheduler than the task group");
+  }
+  if (group->core->IsClosed()) {
+    return MakeError(ErrorCode::kClosed, "the task scheduler is shut down and takes no more tasks");
+  }
+  return Status::OutOfMemory("no memory to queue a task");
 }
 
-Status SubmitMany(GroupState* group, Inbound* inbound, const TaskBody* bodies, size_t count) {
-  if (Status open = CheckOpen(group, inbound); !open.ok()) {
-    for (size_t i = 0; i < count; ++i) Drop(bodies[i]);
-    return open;
-  }
-  Task tasks[TaskQueue::kMaxMove];
-  for (size_t i = 0; i < count; ++i) {
-    tasks[i].function = bodies[i].function;
-    tasks[i].group = group;
-    tasks[i].queued_at_ms = 0;
-    std::copy_n(bodies[i].payload, Task::kPayloadWords, tasks[i].payload);
-  }
-  tasks[0].queued_at_ms = CoarseMs();
+Status SubmitMany(GroupState* group, Inbound* inbound, Task* tasks, size_t count) {
   SchedulerCore* const core = group->core.get();
-  Worker* const worker = core->CurrentWorker();
-  core->CountPending(worker, group, count);
-  const PushResult pushed = core->QueueFor(worker, group, inbound).PushMany(tasks, count);
-  if (pushed != PushResult::kPushed) return Refuse(group, bodies, count, pushed);
-  core->Signal();
-  return Status::OK();
+  if (!group->source.cancelled() && (inbound == nullptr || inbound->core == core)) {
+    for (size_t i = 0; i < count; ++i) tasks[i].group = group;
+    Worker* const worker = core->CurrentWorker();
+    core->CountPending(worker, group, count);
+    if (core->QueueFor(worker, group, inbound).PushMany(tasks, count) == PushResult::kPushed) {
+      core->Signal();
+      return Status::OK();
+    }
+    group->Finish(count);
+  }
+  for (size_t i = 0; i < count; ++i) tasks[i].Drop();
+  return WhyRefused(group, inbound);
 }
 
-Status Submit(GroupState* group, Inbound* inbound, const TaskBody& body) {
+bool Submit(GroupState* group, Inbound* inbound, Task::Function function, uint64_t first,
+            uint64_t second) {
   SchedulerCore* const core = group->core.get();
-  if (group->source.cancelled() || (inbound != nullptr && inbound->core != core)) {
-    Drop(body);
-    return CheckOpen(group, inbound);
+  if (group->source.cancelled() || (inbound != nullptr && inbound->core != core)) [[unlikely]] {
+    Task{function, nullptr, {first, second}}.Drop();
+    return false;
   }
   Worker* const worker = core->CurrentWorker();
   if (worker != nullptr && worker->ahead_group == group && worker->ahead > 0) {
@@ -102,10 +91,15 @@ Status Submit(GroupState* group, Inbound* inbound, const TaskBody& body) {
   } else {
     core->CountPending(worker, group, 1);
   }
-  const PushResult pushed = core->QueueFor(worker, group, inbound).Push(group, body);
-  if (pushed != PushResult::kPushed) return Refuse(group, &body, 1, pushed);
+  const PushResult pushed =
+      core->QueueFor(worker, group, inbound).Push(group, function, first, second);
+  if (pushed != PushResult::kPushed) [[unlikely]] {
+    Task{function, nullptr, {first, second}}.Drop();
+    group->Finish(1);
+    return false;
+  }
   core->Signal();
-  return Status::OK();
+  return true;
 }
 
 // --- choosing -----------------------------------------------------------------------------
@@ -119,22 +113,25 @@ bool SchedulerCore::AnyQueued() {
     }
     if (sliced_[c].size() > 0) return true;
     for (int i = 0; i < workers; ++i) {
-      if (workers_[i].load(std::memory_order_relaxed)->queues[c].size() > 0) return true;
+      Worker* worker = workers_[i].load(std::memory_order_relaxed);
+      if (worker->queues[c].size() > 0 || worker->batches[c].size() > 0) return true;
     }
   }
   return false;
 }
 
-inline bool SchedulerCore::Pick(Worker* worker, Task* task) {
-  // Nothing is more urgent than a user task of its own, unless it is another's turn.
-  if (worker->picks < worker->next_turn && worker->queues[Priority::kUser].PopBack(task)) {
+inline bool SchedulerCore::Pick(Worker* worker, Task* task, uint32_t* queued_at_ms) {
+  // Nothing is more urgent than a user task it has already, unless it is another's turn.
+  if (worker->picks < worker->next_turn &&
+      (worker->queues[Priority::kUser].PopBack(task, queued_at_ms) ||
+       worker->batches[Priority::kUser].PopFront(task, queued_at_ms))) {
     ++worker->picks;
     return true;
   }
-  return PickInTurn(worker, task);
+  return PickInTurn(worker, task, queued_at_ms);
 }
 
-bool SchedulerCore::PickInTurn(Worker* worker, Task* task) {
+bool SchedulerCore::PickInTurn(Worker* worker, Task* task, uint32_t* queued_at_ms) {
   constexpr std::array<uint32_t, kPriorities> kTurns = {0, limits::kFlushTurn,
                                                         limits::kCompactionTurn};
   const bool line_first = worker->picks >= worker->line_first_turn;
@@ -142,39 +139,87 @@ bool SchedulerCore::PickInTurn(Worker* worker, Task* task) {
   for (size_t c = 1; c < kPriorities && !found; ++c) {
     if (worker->picks < worker->class_turn[c]) continue;
     worker->class_turn[c] = worker->picks + kTurns[c];
-    found = PickOf(worker, static_cast<Priority>(c), line_first, task);
+    found = PickOf(worker, static_cast<Priority>(c), line_first, task, queued_at_ms);
   }
   for (size_t c = 0; c < kPriorities && !found; ++c) {
-    found = PickOf(worker, static_cast<Priority>(c), line_first, task);
+    found = PickOf(worker, static_cast<Priority>(c), line_first, task, queued_at_ms);
     if (found && c > 0) worker->class_turn[c] = worker->picks + kTurns[c];
   }
   if (line_first) worker->line_first_turn = worker->picks + kLineTurn;
   if (found) ++worker->picks;
-  worker->next_turn = std::min({worker->class_turn[1], worker->class_turn[2],
-                                worker->line_first_turn});
+  worker->next_turn =
+      std::min({worker->class_turn[1], worker->class_turn[2], worker->line_first_turn});
   return found;
 }
 
-bool SchedulerCore::PickOf(Worker* worker, Priority priority, bool line_first, Task* task) {
-  if (line_first && TakeFromLine(worker, priority, task)) return true;
-  if (worker->queues[priority].PopBack(task)) return true;
-  if (!line_first && TakeFromLine(worker, priority, task)) return true;
-  return Steal(worker, priority, task);
+bool SchedulerCore::PickOf(Worker* worker, Priority priority, bool line_first, Task* task,
+                           uint32_t* queued_at_ms) {
+  return (line_first && TakeFromLine(worker, priority, task, queued_at_ms)) ||
+         worker->queues[priority].PopBack(task, queued_at_ms) ||
+         worker->batches[priority].PopFront(task, queued_at_ms) ||
+         (!line_first && TakeFromLine(worker, priority, task, queued_at_ms)) ||
+         Steal(worker, priority, task, queued_at_ms);
 }
 
-void SchedulerCore::KeepFirst(Worker* worker, Priority priority, Task* tasks, size_t count,
-                              Task* first) {
-  *first = tasks[0];
-  if (count == 1) return;
-  // The own queue gives the newest first: reversed, the oldest of these comes next.
-  std::reverse(tasks + 1, tasks + count);
-  if (worker->queues[priority].PushMany(tasks + 1, count - 1) == PushResult::kPushed) return;
-  for (size_t i = 1; i < count; ++i) {
-    GroupState* group = tasks[i].group;
-    group->Fail(Status::OutOfMemory("no memory to queue a task"));
-    DropTask(worker, &tasks[i]);
-    group->Finish(1);
+bool SchedulerCore::TakeFromLine(Worker* worker, Priority priority, Task* task,
+                                 uint32_t* queued_at_ms) {
+  const auto producers = static_cast<size_t>(inbound_used_.load(std::memory_order_acquire));
+  TaskQueue& batch = worker->batches[priority];
+  for (size_t i = 0; i <= producers; ++i, ++worker->line_turn, worker->line_left = kChunkTasks) {
+    if (worker->line_turn > producers) worker->line_turn = 0;
+    size_t taken = 1;
+    if (worker->line_turn == producers) {
+      // One slice, then it is the producers' turn again.
+      if (!sliced_[priority].TryPopFront(task, queued_at_ms)) continue;
+      taken = worker->line_left;
+    } else {
+      TaskQueue& queue = inbound_[worker->line_turn].load(std::memory_order_relaxed)->queues[priority];
+      ChunkRun run;
+      if (queue.size() > kFew && batch.size() == 0 && queue.TryTakeChunk(&run)) {
+        taken = run.count;
+        batch.Adopt(run);
+        if (!batch.PopFront(task, queued_at_ms)) continue;  // thieves had it all
+      } else if (!queue.TryPopFront(task, queued_at_ms)) {
+        continue;
+      }
+    }
+    worker->line_first_turn = worker->picks + kLineTurn;
+    if (taken < worker->line_left) {
+      worker->line_left -= taken;
+    } else {
+      ++worker->line_turn;
+      worker->line_left = kChunkTasks;
+    }
+    return true;
   }
+  return false;
+}
+
+bool SchedulerCore::Steal(Worker* worker, Priority priority, Task* task, uint32_t* queued_at_ms) {
+  const auto workers = static_cast<size_t>(workers_used_.load(std::memory_order_acquire));
+  const size_t start = NextRandom(&worker->random) % workers;
+  for (size_t i = 0; i < workers; ++i) {
+    Worker* victim = workers_[(start + i) % workers].load(std::memory_order_relaxed);
+    if (victim == worker) continue;
+    Task tasks[kSteal];
+    size_t count = victim->batches[priority].TryStealHalf(tasks, kSteal, queued_at_ms);
+    if (count == 0) count = victim->queues[priority].TryStealHalf(tasks, kSteal, queued_at_ms);
+    if (count == 0) continue;
+    worker->counters.steals.Add(1);
+    worker->counters.stolen_tasks.Add(count);
+    *task = tasks[0];
+    if (count == 1 || worker->batches[priority].PushMany(tasks + 1, count - 1) == PushResult::kPushed) {
+      return true;
+    }
+    for (size_t k = 1; k < count; ++k) {
+      GroupState* group = tasks[k].group;
+      group->Fail(Status::OutOfMemory("no memory to queue a task"));
+      DropTask(worker, &tasks[k]);
+      group->Finish(1);
+    }
+    return true;
+  }
+  return false;
 }
 
 void SchedulerCore::DropTask(Worker* worker, Task* task) {
@@ -184,44 +229,6 @@ void SchedulerCore::DropTask(Worker* worker, Task* task) {
   group->CountDropped();
 }
 
-bool SchedulerCore::TakeFromLine(Worker* worker, Priority priority, Task* task) {
-  const auto producers = static_cast<size_t>(inbound_used_.load(std::memory_order_acquire));
-  for (size_t i = 0; i <= producers; ++i) {
-    const size_t turn = (worker->line_turn + i) % (producers + 1);
-    Task tasks[kBatch];
-    size_t count;
-    if (turn == producers) {
-      count = sliced_[priority].TryPopFront(tasks, 1);
-    } else {
-      Inbound* inbound = inbound_[turn].load(std::memory_order_relaxed);
-      count = inbound->queues[priority].TryPopFront(tasks, kBatch);
-    }
-    if (count == 0) continue;
-    worker->line_turn = turn + 1;
-    worker->line_first_turn = worker->picks + kLineTurn;
-    KeepFirst(worker, priority, tasks, count, task);
-    return true;
-  }
-  return false;
-}
-
-bool SchedulerCore::Steal(Worker* worker, Priority priority, Task* task) {
-  const auto workers = static_cast<size_t>(workers_used_.load(std::memory_order_acquire));
-  const size_t start = NextRandom(&worker->random) % workers;
-  for (size_t i = 0; i < workers; ++i) {
-    Worker* victim = workers_[(start + i) % workers].load(std::memory_order_relaxed);
-    if (victim == worker) continue;
-    Task tasks[kBatch];
-    const size_t count = victim->queues[priority].TryStealHalf(tasks, kBatch);
-    if (count == 0) continue;
-    worker->counters.steals.Add(1);
-    worker->counters.stolen_tasks.Add(count);
-    KeepFirst(worker, priority, tasks, count, task);
-    return true;
-  }
-  return false;
-}
-
 bool SchedulerCore::TakeOfGroup(Worker* worker, const GroupState* group, bool sliced_too,
                                 Task* task) {
   const Priority priority = group->priority;
@@ -229,6 +236,7 @@ bool SchedulerCore::TakeOfGroup(Worker* worker, const GroupState* group, bool sl
   const int workers = workers_used_.load(std::memory_order_acquire);
   for (int i = 0; i < workers; ++i) {
     Worker* other = workers_[i].load(std::memory_order_relaxed);
+    if (other->batches[priority].TakeOf(group, task)) return true;
     if (other != worker && other->queues[priority].TakeOf(group, task)) return true;
   }
   if (group->was_inbound.load()) {
@@ -243,52 +251,12 @@ bool SchedulerCore::TakeOfGroup(Worker* worker, const GroupState* group, bool sl
 
 // --- running ------------------------------------------------------------------------------
 
-void SchedulerCore::WorkerLoop(Worker* worker) {
-  while (true) {
-    Task task;
-    if (GiveUpSurplus(worker)) {
-      SettleAhead(worker);
-      if (!Park(worker, false)) return;
-    }
-    if (Pick(worker, &task)) {
-      if (worker->searching) StopSearching(worker);
-      RunTask(worker, &task);
-      continue;
-    }
-    SettleAhead(worker);
-    if (!LookAround(worker) && !Park(worker, true)) return;
-  }
-}
-
-void SchedulerCore::MeasureWait(Worker* worker, Task* task) {
-  // Signed: another core's tick may be one behind.
-  const auto waited = static_cast<int32_t>(CoarseMs() - task->queued_at_ms);
-  if (waited > 0) {
-    worker->counters.max_wait_ms[static_cast<size_t>(task->group->priority)].Max(
-        static_cast<uint64_t>(waited));
-  }
-}
-
-bool SchedulerCore::Requeue(Worker* worker, Task* task) {
-  GroupState* group = task->group;
-  worker->counters.slices[static_cast<size_t>(group->priority)].Add(1);
-  if (!group->was_sliced.load(std::memory_order_relaxed)) group->was_sliced.store(true);
-  task->queued_at_ms = CoarseMs();
-  if (sliced_[group->priority].PushMany(task, 1) != PushResult::kPushed) {
-    group->Fail(Status::OutOfMemory("no memory to queue a task for its next slice"));
-    DropTask(worker, task);
-    return false;
-  }
-  // A worker looks at the line next; one that waits does not.
-  if (worker->frame != nullptr) Signal();
-  return true;
-}
-
-inline void SchedulerCore::RunTask(Worker* worker, Task* task) {
+[[gnu::always_inline]] inline void SchedulerCore::RunTask(Worker* worker, Task* task,
+                                                          uint32_t queued_at_ms) {
   GroupState* const group = task->group;
   if (worker->ahead_group != group) SettleAhead(worker);
-  if (task->queued_at_ms != 0) MeasureWait(worker, task);
-  if (group->source.cancelled()) {
+  if (queued_at_ms != 0) MeasureWait(worker, group->priority, queued_at_ms);
+  if (group->source.cancelled()) [[unlikely]] {
     DropTask(worker, task);
   } else {
     const Frame frame{group, worker->frame};
@@ -304,18 +272,57 @@ inline void SchedulerCore::RunTask(Worker* worker, Task* task) {
     }
     MARBLE_DCHECK(worker->blocking == 0);  // a BlockingScope outlived its task
     worker->frame = frame.below;
-    if (progress == Progress::kMore) {
+    if (progress == Progress::kMore) [[unlikely]] {
       if (Requeue(worker, task)) return;
     } else {
       worker->counters.tasks_run[static_cast<size_t>(group->priority)].Add(1);
-      if (!status.ok()) group->Fail(status);
+      if (!status.ok()) [[unlikely]] group->Fail(status);
     }
   }
   worker->ahead_group = group;
   ++worker->ahead;
 }
 
-void SchedulerCore::RunOne(Worker* worker, Task* task) { RunTask(worker, task); }
+void SchedulerCore::WorkerLoop(Worker* worker) {
+  while (true) {
+    Task task;
+    uint32_t queued_at_ms;
+    if (GiveUpSurplus(worker)) {
+      SettleAhead(worker);
+      if (!Park(worker, false)) return;
+    }
+    if (Pick(worker, &task, &queued_at_ms)) {
+      if (worker->searching) StopSearching(worker);
+      RunTask(worker, &task, queued_at_ms);
+      continue;
+    }
+    SettleAhead(worker);
+    if (!LookAround(worker) && !Park(worker, true)) return;
+  }
+}
+
+void SchedulerCore::MeasureWait(Worker* worker, Priority priority, uint32_t queued_at_ms) {
+  // Signed: another core's tick may be one behind.
+  const auto waited = static_cast<int32_t>(CoarseMs() - queued_at_ms);
+  if (waited <= 0) return;
+  worker->counters.max_wait_ms[static_cast<size_t>(priority)].Max(static_cast<uint64_t>(waited));
+}
+
+bool SchedulerCore::Requeue(Worker* worker, Task* task) {
+  GroupState* group = task->group;
+  worker->counters.slices[static_cast<size_t>(group->priority)].Add(1);
+  if (!group->was_sliced.load(std::memory_order_relaxed)) group->was_sliced.store(true);
+  if (sliced_[group->priority].PushMany(task, 1) != PushResult::kPushed) {
+    group->Fail(Status::OutOfMemory("no memory to queue a task for its next slice"));
+    DropTask(worker, task);
+    return false;
+  }
+  // A worker looks at the line next; one that waits does not.
+  if (worker->frame != nullptr) Signal();
+  return true;
+}
+
+void SchedulerCore::RunOne(Worker* worker, Task* task) { RunTask(worker, task, 0); }
 
 void SchedulerCore::SettleAhead(Worker* worker) {
   if (worker->ahead_group == nullptr) return;
@@ -342,14 +349,15 @@ Status SchedulerCore::WaitOnWorker(Worker* worker, GroupState* group) {
   if (blocking > 0) LeaveBlocking(worker);
   while (true) {
     Task task;
-    if (worker->queues[group->priority].PopBackOf(group, &task)) {
-      RunTask(worker, &task);
+    uint32_t queued_at_ms;
+    if (worker->queues[group->priority].PopBackOf(group, &task, &queued_at_ms)) {
+      RunOne(worker, &task);
       continue;
     }
     SettleAhead(worker);
     if (group->pending() == 0) break;
     if (TakeOfGroup(worker, group, /*sliced_too=*/false, &task)) {
-      RunTask(worker, &task);
+      RunOne(worker, &task);
     } else {
       SleepInWait(worker, group);
     }

@@ -28,7 +28,7 @@ SchedulerCore::SchedulerCore(const SchedulerOptions& options, CpuLimit cpus, int
       permits_(static_cast<uint64_t>(threads) << kTargetShift),
       worker_slots_(cpus_.cpus + limits::kMaxStandInThreads) {
   workers_ = std::make_unique<std::atomic<Worker*>[]>(static_cast<size_t>(worker_slots_));
-  inbound_[0].store(new Inbound{.core = this, .queues = {}, .taken = true});
+  inbound_[0].store(new Inbound(this, &chunks_));
   inbound_used_.store(1);
 }
 
@@ -218,7 +218,7 @@ Status SchedulerCore::StartThread(bool has_permit) {
       // Room for this thread wherever it may be listed: none of that may fail later.
       for (auto* list : {&idle_, &waiting_, &vacant_}) list->reserve(static_cast<size_t>(used) + 1);
       ended_.reserve(static_cast<size_t>(used) + 1);
-      vacant_.push_back(new Worker(this, used));
+      vacant_.push_back(new Worker(this, &chunks_, used));
       workers_[used].store(vacant_.back(), std::memory_order_relaxed);
       workers_used_.store(used + 1, std::memory_order_release);
     }
@@ -338,7 +338,7 @@ Result<Inbound*> SchedulerCore::TakeInbound() {
                                            std::to_string(limits::kMaxProducers) +
                                            " producers already; release one, or spawn without");
   }
-  auto* inbound = new Inbound{.core = this, .queues = {}, .taken = true};
+  auto* inbound = new Inbound(this, &chunks_);
   inbound_[used].store(inbound, std::memory_order_relaxed);
   inbound_used_.store(used + 1, std::memory_order_release);
   return inbound;
@@ -359,7 +359,7 @@ SchedulerMetrics SchedulerCore::metrics() {
     for (int i = 0; i < workers; ++i) {
       Worker* worker = workers_[i].load();
       const Worker::Counters& counters = worker->counters;
-      m.queued[c] += worker->queues[c].size();
+      m.queued[c] += worker->queues[c].size() + worker->batches[c].size();
       m.tasks_run[c] += counters.tasks_run[c].value();
       m.tasks_dropped[c] += counters.tasks_dropped[c].value();
       m.slices[c] += counters.slices[c].value();

@@ -1,10 +1,11 @@
-// A task as it lies in a queue: 48 bytes, moved by copying, never allocated by itself.
+// A task as it lies in a queue: 32 bytes, moved by copying, never allocated by itself.
 //
-// What a callable captured lies inside if it is small and trivially copyable (three pointers or
+// What a callable captured lies inside if it is small and trivially copyable (two pointers or
 // numbers), else in one allocation that the task owns. A task is run once or dropped once; either
 // destroys what it captured. Used by the templates of task_group.h; nothing here is for others.
 #pragma once
 
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -30,24 +31,17 @@ struct GroupState;
 struct Inbound;
 
 struct Task {
-  static constexpr size_t kPayloadWords = 3;
+  static constexpr size_t kPayloadWords = 2;
   /// Run the task for its group, or, where that is null, only destroy what it holds.
   using Function = Progress (*)(Task* task, GroupState* group, Status* status);
 
   Function function;
   GroupState* group;
-  uint32_t queued_at_ms;  // 0: not measured
   uint64_t payload[kPayloadWords];
 
   void Drop() { function(this, nullptr, nullptr); }
 };
-static_assert(sizeof(Task) == 48 && std::is_trivial_v<Task>);
-
-/// What is queued: a function and its payload.
-struct TaskBody {
-  Task::Function function;
-  uint64_t payload[Task::kPayloadWords];
-};
+static_assert(sizeof(Task) == 32 && std::is_trivial_v<Task>);
 
 /// `status` is OK before the call.
 template <typename F, typename... Args>
@@ -69,10 +63,10 @@ inline constexpr bool kFitsInTask = sizeof(F) <= sizeof(Task::payload) && aligno
 
 /// Move `function` into one allocation. OutOfMemory instead of an exception.
 template <typename Box, typename... Args>
-Status MakeBox(TaskBody* body, Args&&... args) {
+Status MakeBox(Task* task, Args&&... args) {
   static_assert(alignof(Box) <= __STDCPP_DEFAULT_NEW_ALIGNMENT__);
   try {
-    body->payload[0] = reinterpret_cast<uint64_t>(new Box{std::forward<Args>(args)...});
+    task->payload[0] = reinterpret_cast<uint64_t>(new Box{std::forward<Args>(args)...});
   } catch (const std::exception& e) {
     return Status::OutOfMemory("cannot copy a task's function: ", e.what());
   }
@@ -84,13 +78,28 @@ std::unique_ptr<Box> TakeBox(Task* task) {
   return std::unique_ptr<Box>(reinterpret_cast<Box*>(task->payload[0]));
 }
 
+/// The bytes of a small callable as words, without a wide load of what was stored in part.
+template <typename Fn>
+void CopyToPayload(const Fn& function, uint64_t* payload) {
+  if constexpr (sizeof(Fn) == 1) {
+    // Mostly a lambda that captures nothing, whose byte is not even initialised.
+    if constexpr (!std::is_empty_v<Fn>) payload[0] = std::bit_cast<uint8_t>(function);
+  } else if constexpr (sizeof(Fn) == 2) {
+    payload[0] = std::bit_cast<uint16_t>(function);
+  } else if constexpr (sizeof(Fn) == 4) {
+    payload[0] = std::bit_cast<uint32_t>(function);
+  } else {
+    std::memcpy(payload, &function, sizeof(Fn));
+  }
+}
+
 /// F: Status() or void().
 template <typename F>
-Status MakeBody(F&& function, TaskBody* body) {
+Status MakeTask(F&& function, Task* task) {
   using Fn = std::decay_t<F>;
   if constexpr (kFitsInTask<Fn>) {
-    std::memcpy(body->payload, &function, sizeof(Fn));
-    body->function = [](Task* self, GroupState* group, Status* status) {
+    CopyToPayload<Fn>(function, task->payload);
+    task->function = [](Task* self, GroupState* group, Status* status) {
       if (group == nullptr) return Progress::kDone;  // nothing to destroy
       alignas(Fn) unsigned char bytes[sizeof(Fn)];
       std::memcpy(bytes, self->payload, sizeof(Fn));
@@ -99,23 +108,23 @@ Status MakeBody(F&& function, TaskBody* body) {
     };
     return Status::OK();
   } else {
-    body->function = [](Task* self, GroupState* group, Status* status) {
+    task->function = [](Task* self, GroupState* group, Status* status) {
       const std::unique_ptr<Fn> box = TakeBox<Fn>(self);
       if (group != nullptr) CallForStatus(status, *box);
       return Progress::kDone;
     };
-    return MakeBox<Fn>(body, std::forward<F>(function));
+    return MakeBox<Fn>(task, std::forward<F>(function));
   }
 }
 
 /// F: Result<Progress>(Slice&).
 template <typename F>
-Status MakeSlicedBody(const Budget& budget, F&& function, TaskBody* body) {
+Status MakeSlicedTask(const Budget& budget, F&& function, Task* task) {
   struct Box {
     Budget budget;
     std::decay_t<F> function;
   };
-  body->function = [](Task* self, GroupState* group, Status* status) {
+  task->function = [](Task* self, GroupState* group, Status* status) {
     std::unique_ptr<Box> box = TakeBox<Box>(self);
     if (group == nullptr) return Progress::kDone;
     Slice slice = MakeSlice(box->budget, group);
@@ -125,18 +134,16 @@ Status MakeSlicedBody(const Budget& budget, F&& function, TaskBody* body) {
     (void)box.release();  // the task keeps it for its next slice
     return Progress::kMore;
   };
-  return MakeBox<Box>(body, budget, std::forward<F>(function));
+  return MakeBox<Box>(task, budget, std::forward<F>(function));
 }
 
-/// Destroy what a body holds without running it.
-inline void Drop(const TaskBody& body) {
-  Task task{body.function, nullptr, 0, {body.payload[0], body.payload[1], body.payload[2]}};
-  task.Drop();
-}
-
-/// Queue a task. If that is refused the body has been dropped, and the status says why.
-Status Submit(GroupState* group, Inbound* inbound, const TaskBody& body);
-Status SubmitMany(GroupState* group, Inbound* inbound, const TaskBody* bodies, size_t count);
+/// Queue a task: a function and its payload. False: it was refused and has been dropped, and
+/// WhyRefused tells why.
+bool Submit(GroupState* group, Inbound* inbound, Task::Function function, uint64_t first,
+            uint64_t second);
+Status WhyRefused(const GroupState* group, const Inbound* inbound);
+/// The same for up to 64 tasks; their group is set here.
+Status SubmitMany(GroupState* group, Inbound* inbound, Task* tasks, size_t count);
 
 }  // namespace internal
 }  // namespace marble::task

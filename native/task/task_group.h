@@ -43,18 +43,18 @@ class TaskGroup {
   /// OutOfMemory. After an error the function will not run.
   template <typename F>
   Status Spawn(F&& function, Producer* producer = nullptr) {
-    internal::TaskBody body{};
-    MARBLE_RETURN_NOT_OK(internal::MakeBody(std::forward<F>(function), &body));
-    return internal::Submit(state_, InboundOf(producer), body);
+    internal::Task task{};
+    MARBLE_RETURN_NOT_OK(internal::MakeTask(std::forward<F>(function), &task));
+    return Submit(task, producer);
   }
 
   /// Queue a task that runs in slices of `budget`. `function`: Result<Progress>(Slice&); it is called again
   /// after it returned kMore. Else as Spawn.
   template <typename F>
   Status SpawnSliced(const Budget& budget, F&& function, Producer* producer = nullptr) {
-    internal::TaskBody body{};
-    MARBLE_RETURN_NOT_OK(internal::MakeSlicedBody(budget, std::forward<F>(function), &body));
-    return internal::Submit(state_, InboundOf(producer), body);
+    internal::Task task{};
+    MARBLE_RETURN_NOT_OK(internal::MakeSlicedTask(budget, std::forward<F>(function), &task));
+    return Submit(task, producer);
   }
 
   /// Queue `count` tasks that call `function(index)`, 0 to count-1: Status(int64_t) or void(int64_t).
@@ -82,6 +82,13 @@ class TaskGroup {
   void Detach(std::function<void(const Status&)> done);
 
  private:
+  Status Submit(const internal::Task& task, Producer* producer) {
+    internal::Inbound* const inbound = InboundOf(producer);
+    if (internal::Submit(state_, inbound, task.function, task.payload[0], task.payload[1])) {
+      return Status::OK();
+    }
+    return internal::WhyRefused(state_, inbound);
+  }
   static internal::Inbound* InboundOf(Producer* producer) {
     return producer == nullptr ? nullptr : producer->inbound_;
   }
@@ -93,23 +100,23 @@ Status TaskGroup::SpawnEach(int64_t count, F&& function, Producer* producer) {
   using Fn = std::decay_t<F>;
   constexpr int64_t kBatch = 64;
   const auto spawn_all = [&](const auto& call) -> Status {
-    internal::TaskBody bodies[kBatch];
+    internal::Task tasks[kBatch] = {};
     for (int64_t begin = 0; begin < count; begin += kBatch) {
       const int64_t end = std::min(begin + kBatch, count);
       for (int64_t i = begin; i < end; ++i) {
-        Status made = internal::MakeBody(
-            [call, i]() mutable { return (*call)(i); }, &bodies[i - begin]);
+        Status made = internal::MakeTask(
+            [call, i]() mutable { return (*call)(i); }, &tasks[i - begin]);
         if (!made.ok()) {
-          while (--i >= begin) internal::Drop(bodies[i - begin]);
+          while (--i >= begin) tasks[i - begin].Drop();
           return made;
         }
       }
-      MARBLE_RETURN_NOT_OK(internal::SubmitMany(state_, InboundOf(producer), bodies,
+      MARBLE_RETURN_NOT_OK(internal::SubmitMany(state_, InboundOf(producer), tasks,
                                                 static_cast<size_t>(end - begin)));
     }
     return Status::OK();
   };
-  if constexpr (internal::kFitsInTask<Fn> && sizeof(Fn) <= 2 * sizeof(uint64_t)) {
+  if constexpr (internal::kFitsInTask<Fn> && sizeof(Fn) <= sizeof(uint64_t)) {
     // Small enough that each task has a copy.
     struct Copy {
       mutable Fn function;

@@ -1,15 +1,17 @@
 // A double-ended queue of tasks under a lock of one word. Every queue of the scheduler is one of
 // these: a worker's own (the worker pushes and pops at the back, thieves take from the front), a
-// producer's, the common one, and the line of tasks that have used up a slice.
+// producer's, the common one, the line of tasks that have used up a slice, and the batch that a worker
+// has taken out of a producer's queue.
 //
 // The lock bit, the closed bit and the number of tasks share one atomic word. One compare-and-swap
 // takes the lock and counts the task in or out, a plain store unlocks: that is all a push or a pop
-// costs. Whether there is anything is one load. Tasks lie by value in chunks: a burst needs
-// no allocation per task and gives its memory back.
+// costs. Whether there is anything is one load. Tasks lie by value in chunks of kChunkTasks; a whole
+// chunk moves from a producer to a worker as a pointer, so that nobody holds the lock while
+// another core's cache is read. Chunks come from a pool and go back to it.
 //
 // A task taken out of the middle (TakeOf) leaves a hole that is skipped later.
 //
-// Thread-safe. Nobody waits for the lock for long: a critical section moves at most kMaxMove tasks
+// Thread-safe. Nobody waits for the lock for long: a critical section moves at most kChunkTasks tasks
 // or searches one queue; whoever may go elsewhere (thieves) does not wait at all.
 #pragma once
 
@@ -21,24 +23,79 @@
 
 namespace marble::task::internal {
 
-enum class PushResult { kPushed, kClosed, kNoMemory };
+/// Tasks of a chunk; the most that one push or take moves.
+inline constexpr size_t kChunkTasks = 64;
+
+/// One turn of a loop that waits for another core.
+inline void SpinPause() {
+#if defined(__x86_64__) || defined(__i386__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield" ::: "memory");
+#endif
+}
 
 /// Milliseconds of a clock that ticks a few hundred times a second and costs little; never 0.
 uint32_t CoarseMs();
 
+struct Chunk {
+  /// Every so many tasks the time of the push is kept: the clock costs more than the push.
+  static constexpr size_t kMeasureEvery = 16;
+
+  Chunk* previous;
+  Chunk* next;
+  uint32_t holes;  // tasks taken out of the middle and not yet skipped
+  uint32_t queued_at_ms[kChunkTasks / kMeasureEvery];
+  Task tasks[kChunkTasks];
+
+  Task* begin() { return tasks; }
+  Task* end() { return tasks + kChunkTasks; }
+  /// Where the time of this task's push is kept, or null.
+  uint32_t* MeasureOf(const Task* task) {
+    const auto at = static_cast<size_t>(task - tasks);
+    return at % kMeasureEvery == 0 ? &queued_at_ms[at / kMeasureEvery] : nullptr;
+  }
+};
+
+/// Chunks that are not in use, up to a bound. Thread-safe.
+class ChunkPool {
+ public:
+  ChunkPool() = default;
+  ~ChunkPool();
+  ChunkPool(const ChunkPool&) = delete;
+  ChunkPool& operator=(const ChunkPool&) = delete;
+  /// Null: out of memory.
+  Chunk* Get();
+  void Put(Chunk* chunk);
+
+ private:
+  void Lock();
+  std::atomic<bool> locked_{false};
+  // State below is protected by locked_.
+  Chunk* free_ = nullptr;
+  size_t count_ = 0;
+};
+
+enum class PushResult { kPushed, kClosed, kNoMemory };
+
+/// A chunk taken out of a queue, with the tasks [oldest, end) in it, less its holes.
+struct ChunkRun {
+  Chunk* chunk = nullptr;
+  Task* oldest = nullptr;
+  Task* end = nullptr;
+  size_t count = 0;
+};
+
 class alignas(64) TaskQueue {
  public:
-  /// Most tasks that one push or take moves.
-  static constexpr size_t kMaxMove = 64;
-
-  TaskQueue() = default;
+  explicit TaskQueue(ChunkPool* pool) : pool_(pool) {}
   ~TaskQueue();  // must be empty
   TaskQueue(const TaskQueue&) = delete;
   TaskQueue& operator=(const TaskQueue&) = delete;
 
   /// Append a task. Sequentially consistent with size(), as PushMany is: who pushes and then looks
   /// for sleepers, and who falls asleep and then looks at size(), cannot both miss the other.
-  PushResult Push(GroupState* group, const TaskBody& body) {
+  PushResult Push(GroupState* group, Task::Function function, uint64_t first, uint64_t second) {
     uint64_t state = state_.load(std::memory_order_relaxed);
     do {
       if ((state & kLocked) != 0) state = WaitUnlocked();
@@ -49,39 +106,44 @@ class alignas(64) TaskQueue {
       return PushResult::kNoMemory;
     }
     Task* const slot = newest_end_++;
-    slot->function = body.function;
+    slot->function = function;
     slot->group = group;
-    slot->queued_at_ms = ++pushes_ % kMeasureEvery == 0 ? CoarseMs() : 0;
-    CopyPayload(body.payload, slot->payload);
+    slot->payload[0] = first;
+    slot->payload[1] = second;
+    if (uint32_t* queued_at = back_->MeasureOf(slot)) *queued_at = CoarseMs();
     Unlock(state + kOne);
     return PushResult::kPushed;
   }
-  /// Append 1 to kMaxMove tasks, all or none. Their queued_at_ms must be set.
+  /// Append 1 to kChunkTasks tasks, all or none.
   PushResult PushMany(const Task* tasks, size_t count);
 
-  /// Take the newest.
-  bool PopBack(Task* task) {
-    uint64_t state = state_.load(std::memory_order_seq_cst);
-    if (state >> kSizeShift == 0) return false;
-    while ((state & kLocked) != 0 ||
-           !state_.compare_exchange_weak(state, (state - kOne) | kLocked, std::memory_order_acquire,
-                                         std::memory_order_relaxed)) {
-      if ((state & kLocked) != 0) state = WaitUnlocked();
-      if (state >> kSizeShift == 0) return false;
-    }
-    TakeNewest(task);
-    state -= kOne;
-    if (state >> kSizeShift == 0) Reset();
-    Unlock(state);
+  /// Take the newest, or the oldest. `queued_at_ms`: when it was pushed, or 0 if that is not known.
+  bool PopBack(Task* task, uint32_t* queued_at_ms) {
+    uint64_t state;
+    if (!LockToTake(&state)) return false;
+    TakeNewest(task, queued_at_ms);
+    UnlockTaken(state);
+    return true;
+  }
+  bool PopFront(Task* task, uint32_t* queued_at_ms) {
+    uint64_t state;
+    if (!LockToTake(&state)) return false;
+    TakeOldest(task, queued_at_ms);
+    UnlockTaken(state);
     return true;
   }
   /// Take the newest if it is of `group`.
-  bool PopBackOf(const GroupState* group, Task* task);
-  /// Take up to `most` (<= kMaxMove) of the oldest, in order; 0 also when the lock is held.
-  size_t TryPopFront(Task* tasks, size_t most);
-  /// Take up to half, but at most `most`.
-  size_t TryStealHalf(Task* tasks, size_t most);
-  /// Take the newest task of `group`, wherever it is. Waits for the lock: 0 means there was none.
+  bool PopBackOf(const GroupState* group, Task* task, uint32_t* queued_at_ms);
+  /// As PopFront, but false also when the lock is held.
+  bool TryPopFront(Task* task, uint32_t* queued_at_ms);
+  /// Take the chunk with the oldest tasks, if the lock is free.
+  bool TryTakeChunk(ChunkRun* run);
+  /// Put such a chunk into this queue, which must be empty and gets tasks from this thread only.
+  void Adopt(const ChunkRun& run);
+  /// Take up to half, but at most `most` (<= kChunkTasks), of the oldest, in order; 0 also when the
+  /// lock is held. `queued_at_ms`: of the oldest of which it is known, or 0.
+  size_t TryStealHalf(Task* tasks, size_t most, uint32_t* queued_at_ms);
+  /// Take the newest task of `group`, wherever it is. Waits for the lock: false means there was none.
   bool TakeOf(const GroupState* group, Task* task);
   /// Refuse all later pushes.
   void Close();
@@ -93,41 +155,60 @@ class alignas(64) TaskQueue {
   static constexpr uint64_t kClosed = 2;
   static constexpr int kSizeShift = 2;
   static constexpr uint64_t kOne = uint64_t{1} << kSizeShift;
-  /// Every so many pushes one is measured: the clock costs as much as the push.
-  static constexpr uint32_t kMeasureEvery = 16;
 
-  struct Chunk {
-    static constexpr size_t kTasks = 170;  // with the links: 8 KiB
-    Chunk* previous;
-    Chunk* next;
-    Task tasks[kTasks];
-    Task* begin() { return tasks; }
-    Task* end() { return tasks + kTasks; }
-  };
-
-  void TakeNewest(Task* task) {
-    do {
+  /// Take the lock and count one task out; false: there is none.
+  bool LockToTake(uint64_t* locked) {
+    uint64_t state = state_.load(std::memory_order_seq_cst);
+    if (state >> kSizeShift == 0) return false;
+    while ((state & kLocked) != 0 ||
+           !state_.compare_exchange_weak(state, (state - kOne) | kLocked, std::memory_order_acquire,
+                                         std::memory_order_relaxed)) {
+      if ((state & kLocked) != 0) state = WaitUnlocked();
+      if (state >> kSizeShift == 0) return false;
+    }
+    *locked = state - kOne;
+    return true;
+  }
+  void UnlockTaken(uint64_t state) {
+    if (state >> kSizeShift == 0) Reset();
+    Unlock(state);
+  }
+  void TakeNewest(Task* task, uint32_t* queued_at_ms) {
+    while (true) {
       if (newest_end_ == back_->begin()) DropBackChunk();
       --newest_end_;
-    } while (newest_end_->function == nullptr);
-    task->function = newest_end_->function;
-    task->group = newest_end_->group;
-    task->queued_at_ms = newest_end_->queued_at_ms;
-    CopyPayload(newest_end_->payload, task->payload);
+      if (newest_end_->function != nullptr) break;
+      --back_->holes;
+    }
+    const uint32_t* queued_at = back_->MeasureOf(newest_end_);
+    *queued_at_ms = queued_at == nullptr ? 0 : *queued_at;
+    Copy(*newest_end_, task);
+  }
+  void TakeOldest(Task* task, uint32_t* queued_at_ms) {
+    while (true) {
+      if (oldest_ == front_->end()) DropFrontChunk();
+      ++oldest_;
+      if (oldest_[-1].function != nullptr) break;
+      --front_->holes;
+    }
+    const uint32_t* queued_at = front_->MeasureOf(oldest_ - 1);
+    *queued_at_ms = queued_at == nullptr ? 0 : *queued_at;
+    Copy(oldest_[-1], task);
   }
   /// Word by word: a wider load of what has just been stored word by word would stall.
-  static void CopyPayload(const uint64_t* from, uint64_t* to) {
-    static_assert(Task::kPayloadWords == 3);
-    to[0] = __atomic_load_n(&from[0], __ATOMIC_RELAXED);
-    to[1] = __atomic_load_n(&from[1], __ATOMIC_RELAXED);
-    to[2] = __atomic_load_n(&from[2], __ATOMIC_RELAXED);
+  static void Copy(const Task& from, Task* to) {
+    static_assert(Task::kPayloadWords == 2);
+    to->function = __atomic_load_n(&from.function, __ATOMIC_RELAXED);
+    to->group = __atomic_load_n(&from.group, __ATOMIC_RELAXED);
+    to->payload[0] = __atomic_load_n(&from.payload[0], __ATOMIC_RELAXED);
+    to->payload[1] = __atomic_load_n(&from.payload[1], __ATOMIC_RELAXED);
   }
-
   /// No task is left: one chunk stays, holes vanish.
   void Reset() {
     if (front_ != back_) DropAllButFront();
     oldest_ = newest_end_ = front_->begin();
     chunk_end_ = front_->end();
+    front_->holes = 0;
   }
 
   /// Spin, then yield: the holder may have been preempted. Returns a state without the lock bit.
@@ -136,7 +217,6 @@ class alignas(64) TaskQueue {
   uint64_t Lock();
   bool TryLock(uint64_t* state);
   void Unlock(uint64_t state) { state_.store(state, std::memory_order_release); }
-  size_t PopOldest(uint64_t* state, Task* tasks, size_t most);
   bool AddChunk();
   void DropBackChunk();
   void DropFrontChunk();
@@ -145,22 +225,14 @@ class alignas(64) TaskQueue {
 
   std::atomic<uint64_t> state_{0};
   // State below is protected by the lock in state_.
-  Task* newest_end_ = nullptr;    // in back_: one behind the newest
-  Task* chunk_end_ = nullptr;     // of back_
-  Task* oldest_ = nullptr;        // in front_
+  Task* newest_end_ = nullptr;  // in back_: one behind the newest
+  Task* chunk_end_ = nullptr;   // of back_
+  Task* oldest_ = nullptr;      // in front_
   Chunk* front_ = nullptr;
   Chunk* back_ = nullptr;
   Chunk* spare_ = nullptr;
-  uint32_t pushes_ = 0;
+  ChunkPool* const pool_;
 };
-
-/// One turn of a loop that waits for another core.
-inline void SpinPause() {
-#if defined(__x86_64__) || defined(__i386__)
-  __builtin_ia32_pause();
-#elif defined(__aarch64__)
-  asm volatile("yield" ::: "memory");
-#endif
-}
+static_assert(sizeof(TaskQueue) == 64);
 
 }  // namespace marble::task::internal
