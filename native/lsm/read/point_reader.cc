@@ -73,10 +73,10 @@ class VersionsInFile {
 };
 
 /// The visible version of `key` in one file.
-Result<Outcome> FindInFile(const SstFile& file, std::string_view key, uint64_t hash,
-                           const ReadView& view, FoundRow* out) {
+Result<Outcome> FindInFile(const TableInfo& info, const SstFile& file, std::string_view key,
+                           uint64_t hash, const ReadView& view, FoundRow* out) {
   const bool plain = file.PlainAt(view);
-  if (plain && file.reader->has_bytes()) {
+  if (plain && info.descriptor.is_state_family && file.reader->has_bytes()) {
     MARBLE_ASSIGN_OR_RETURN(out->bytes, file.reader->FindBytes(key, hash));
     return out->bytes ? Outcome::kFound : Outcome::kAbsent;
   }
@@ -234,7 +234,7 @@ Result<FoundRow> FindRow(const TableInfo& info, const SuperVersion& version, std
       ++negatives;
       return false;
     }
-    MARBLE_ASSIGN_OR_RETURN(outcome, FindInFile(file, key, hash, view, &out));
+    MARBLE_ASSIGN_OR_RETURN(outcome, FindInFile(info, file, key, hash, view, &out));
     return outcome != Outcome::kAbsent;
   };
   bool done = false;

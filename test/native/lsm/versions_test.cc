@@ -308,6 +308,26 @@ TEST_F(VersionsTest, MultiGetGivesWhatAsManyGetsGive) {
   }
 }
 
+TEST_F(VersionsTest, ATableThatLooksLikeAStateFamilyGivesRows) {
+  TableDescriptor d = StateFamily("t");
+  d.is_state_family = false;
+  const auto table = Must(db_->CreateTable(d, false));
+  arrow::BinaryBuilder keys, values;
+  Must(keys.Append("k"));
+  Must(values.Append("v"));
+  WriteBatch batch;
+  Must(batch.Insert(
+      table, arrow::RecordBatch::Make(d.schema, 1, {Must(keys.Finish()), Must(values.Finish())})));
+  Must(db_->Write(std::move(batch), {}));
+  Must(db_->Flush());
+  const auto row = Must(db_->GetRow(
+      table, Must(CodecOf(table)->EncodeScalars({std::make_shared<arrow::BinaryScalar>("k")})),
+      {}));
+  ASSERT_TRUE(row.has_value());
+  EXPECT_EQ(static_cast<const arrow::BinaryArray&>(*row->batch->column(1)).GetString(row->row),
+            "v");
+}
+
 class OddKeysOut : public CompactionFilter {
  public:
   Decision FilterValue(std::string_view key, std::string_view value,
