@@ -4,7 +4,7 @@ import { importRows } from '../arrow/import.js'
 import type { RecordBatchLike, TableLike } from '../arrow/like.js'
 import { binding } from '../binding.js'
 import { checkOptions, checkValue, oneOf, type Rule, type Rules } from '../options.js'
-import { type Key, StateBackend, toBytes } from '../state/state-backend.js'
+import { type Key, StateBackend, type StateValue, toBytes } from '../state/state-backend.js'
 import { Table } from '../table/table.js'
 import { handleOf } from './handles.js'
 
@@ -25,16 +25,16 @@ export class WriteBatch {
     this.#handle = handle
   }
 
-  put<V>(state: StateBackend<V>, key: Key, value: V | Key): this {
+  put<V>(state: StateBackend<V>, key: Key, value: StateValue<V>): this {
     checkValue('WriteBatch.put', 'state', state, stateRule)
     binding().batchPut(this.#handle, state[handleOf], key, state.encode(value))
     return this
   }
 
   /** Combine with what the key has, by the state's mergeOperator. */
-  merge<V>(state: StateBackend<V>, key: Key, operand: V | Key | (V extends Buffer ? number | bigint : never)): this {
+  merge<V>(state: StateBackend<V>, key: Key, operand: StateValue<V>): this {
     checkValue('WriteBatch.merge', 'state', state, stateRule)
-    binding().batchMerge(this.#handle, state[handleOf], key, state.encode(operand as V | Key))
+    binding().batchMerge(this.#handle, state[handleOf], key, state.encode(operand))
     return this
   }
 

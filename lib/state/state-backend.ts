@@ -15,6 +15,8 @@ import { StateScan } from './state-scan.js'
 export type Key = string | Uint8Array
 export type Range<K> = { gte?: K; gt?: K; lte?: K; lt?: K }
 
+/** What a state takes as a value: int64add takes numbers and bigints as well. */
+export type StateValue<V> = V | Key | (V extends Buffer ? number | bigint : never)
 export type MergeOperator = 'int64add' | 'max' | 'min' | 'append'
 
 export interface StateOptions {
@@ -102,7 +104,7 @@ export class StateBackend<V = Buffer> {
     return this.#handle
   }
 
-  put(key: Key, value: V | Key): void {
+  put(key: Key, value: StateValue<V>): void {
     binding().statePut(this.#handle, key, this.encode(value))
   }
 
@@ -120,7 +122,7 @@ export class StateBackend<V = Buffer> {
   }
 
   /** Put a value unless the key has one. True: it was put. Atomic against all other writes. */
-  putIfAbsent(key: Key, value: V | Key): boolean {
+  putIfAbsent(key: Key, value: StateValue<V>): boolean {
     return binding().statePutIfAbsent(this.#handle, key, this.encode(value))
   }
 
@@ -186,8 +188,8 @@ export class StateBackend<V = Buffer> {
   }
 
   /** Combine with what the key has, by the state's mergeOperator; without one: MARBLE_INVALID_ARGUMENT. */
-  merge(key: Key, operand: V | Key | (V extends Buffer ? number | bigint : never)): void {
-    binding().stateMerge(this.#handle, key, this.encode(operand as V | Key))
+  merge(key: Key, operand: StateValue<V>): void {
+    binding().stateMerge(this.#handle, key, this.encode(operand))
   }
 
   clear(): void {
@@ -225,7 +227,7 @@ export class StateBackend<V = Buffer> {
   }
 
   /** @internal */
-  encode(value: V | Key): Key {
+  encode(value: StateValue<V>): Key {
     if (this.#codec === 'buffer' || this.#codec === 'utf8') {
       if (this.#mergeOperator === 'int64add' && (typeof value === 'number' || typeof value === 'bigint')) {
         return int64Bytes(value)

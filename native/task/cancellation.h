@@ -25,13 +25,9 @@ class CancellationToken {
   CancellationToken() = default;
 
   /// One load.
-  bool cancelled() const {
-    return flag_ != nullptr && flag_->load(std::memory_order_acquire);
-  }
+  bool cancelled() const { return flag_ != nullptr && flag_->load(std::memory_order_acquire); }
   /// OK, or the reason once cancelled.
-  Status Check() const {
-    return cancelled() ? reason() : Status::OK();
-  }
+  Status Check() const { return cancelled() ? reason() : Status::OK(); }
 
  private:
   friend class CancellationSource;

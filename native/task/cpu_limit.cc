@@ -41,9 +41,12 @@ std::optional<int64_t> Number(std::string_view text) {
 std::string Unescape(std::string_view text) {
   std::string out;
   for (size_t i = 0; i < text.size(); ++i) {
-    const auto octal = [&](size_t at) { return at < text.size() && text[at] >= '0' && text[at] < '8'; };
+    const auto octal = [&](size_t at) {
+      return at < text.size() && text[at] >= '0' && text[at] < '8';
+    };
     if (text[i] == '\\' && octal(i + 1) && octal(i + 2) && octal(i + 3)) {
-      out += static_cast<char>((text[i + 1] - '0') * 64 + (text[i + 2] - '0') * 8 + text[i + 3] - '0');
+      out +=
+          static_cast<char>((text[i + 1] - '0') * 64 + (text[i + 2] - '0') * 8 + text[i + 3] - '0');
       i += 3;
     } else {
       out += text[i];

@@ -4,7 +4,8 @@
 // 64 threads there would use up the quota in the first milliseconds of each period and then all
 // stand still. A fraction rounds up: half a CPU is one thread.
 //
-// Pure functions over the text of the kernel's files, so that tests can give their own. Thread-safe.
+// Pure functions over the text of the kernel's files, so that tests can give their own.
+// Thread-safe.
 #pragma once
 
 #include <functional>

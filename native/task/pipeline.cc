@@ -99,7 +99,8 @@ Status PipelineCore::Wait() {
       return MakeError(ErrorCode::kInvalidArgument, "the pipeline was not started");
     }
     status = refused_.ok() ? group_.token().Check() : refused_;
-    MARBLE_CHECK(!status.ok());  // no task left, none refused, none cancelled: a stage was forgotten
+    MARBLE_CHECK(
+        !status.ok());  // no task left, none refused, none cancelled: a stage was forgotten
   }
   for (Stage& stage : stages_) {
     stage.input.clear();
@@ -191,8 +192,8 @@ void PipelineCore::Schedule(size_t index) {
   const size_t takeable = Takeable(index);
   while (stage.tasks < stage.spec.options.parallelism &&
          static_cast<size_t>(stage.tasks - stage.busy) < takeable) {
-    const Status spawned = group_.SpawnSliced(
-        budget_, [this, index](Slice& slice) { return RunSlice(index, slice); });
+    const Status spawned =
+        group_.SpawnSliced(budget_, [this, index](Slice& slice) { return RunSlice(index, slice); });
     if (!spawned.ok()) {
       if (refused_.ok()) refused_ = spawned;
       group_.Cancel(spawned);

@@ -1,7 +1,8 @@
-// A chain of stages with bounded buffers between them, run as tasks in slices: read a memtable, build
-// batches, write them, index them.
+// A chain of stages with bounded buffers between them, run as tasks in slices: read a memtable,
+// build batches, write them, index them.
 //
-//   auto pipeline = PipelineFrom<Rows>(&scheduler, {.priority = Priority::kFlush}, {.name = "read"},
+//   auto pipeline = PipelineFrom<Rows>(&scheduler, {.priority = Priority::kFlush}, {.name =
+//   "read"},
 //                                      [&](StageContext&) -> Result<std::optional<Rows>> {...})
 //                       .Then<Batch>({.name = "build", .parallelism = 4},
 //                                    [&](Rows rows, Emitter<Batch>& out) -> Status {...})
@@ -16,17 +17,18 @@
 //  1. A stage takes an item only when the buffer behind it has room for what comes out of it: one
 //     place per item in work. So a slow stage stops those before it, and no thread ever waits for
 //     a buffer. (What one item yields beyond one goes in regardless.)
-//  2. A stage that could take an item has a task in the queue, a parallel one up to `parallelism`. A task
+//  2. A stage that could take an item has a task in the queue, a parallel one up to `parallelism`.
+//  A task
 //     takes item after item until there is none, there is no room, or its budget is used up.
 //  3. With `ordered`, what comes out keeps the order of what went in: items that are done
 //     early wait, and keep their places in the buffer behind.
 //
-// Errors: the first one of any stage ends the pipeline; its message names the stage. Cancelled with its
-// token, by Cancel, and with the scheduler. What is in the buffers then is destroyed unused.
+// Errors: the first one of any stage ends the pipeline; its message names the stage. Cancelled with
+// its token, by Cancel, and with the scheduler. What is in the buffers then is destroyed unused.
 //
-// Owned by whoever made it; the destructor cancels and waits. Stage functions run on the scheduler's
-// threads: those of a serial stage one call at a time (each sees what the one before did), those
-// of a parallel one at the same time.
+// Owned by whoever made it; the destructor cancels and waits. Stage functions run on the
+// scheduler's threads: those of a serial stage one call at a time (each sees what the one before
+// did), those of a parallel one at the same time.
 #pragma once
 
 #include <functional>
@@ -133,9 +135,7 @@ template <typename Out>
 class Emitter : public StageContext {
  public:
   using StageContext::StageContext;
-  void Emit(Out item) {
-    call_->outputs.emplace_back(std::make_unique<Out>(std::move(item)));
-  }
+  void Emit(Out item) { call_->outputs.emplace_back(std::make_unique<Out>(std::move(item))); }
 };
 
 class Pipeline {
@@ -143,10 +143,11 @@ class Pipeline {
   ~Pipeline();
   /// Start, then Wait.
   Status Run();
-  /// Queue the first stage. kInvalidArgument when it was started before, or when a stage's options make no
-  /// sense; kClosed after the scheduler's Shutdown.
+  /// Queue the first stage. kInvalidArgument when it was started before, or when a stage's options
+  /// make no sense; kClosed after the scheduler's Shutdown.
   Status Start();
-  /// Wait for the end (a worker helps, as in TaskGroup::Wait). OK: every item went through every stage.
+  /// Wait for the end (a worker helps, as in TaskGroup::Wait). OK: every item went through every
+  /// stage.
   Status Wait();
   void Cancel(const Status& reason);
   /// Any thread, at any time.
@@ -184,7 +185,8 @@ class PipelineBuilder {
     return PipelineBuilder<Out>(scheduler_, std::move(options_), std::move(stages_));
   }
 
-  /// Add the last stage. `run`: Status(T, StageContext&). `at_end`, if given: Status(StageContext&).
+  /// Add the last stage. `run`: Status(T, StageContext&). `at_end`, if given:
+  /// Status(StageContext&).
   template <typename Run>
   std::unique_ptr<Pipeline> Into(StageOptions options, Run run,
                                  std::function<Status(StageContext&)> at_end = nullptr) && {
@@ -224,7 +226,8 @@ class PipelineBuilder {
   std::vector<internal::StageSpec> stages_;
 };
 
-/// Begin a pipeline. `run`: Result<std::optional<First>>(StageContext&), called until it returns nullopt.
+/// Begin a pipeline. `run`: Result<std::optional<First>>(StageContext&), called until it returns
+/// nullopt.
 template <typename First, typename Run>
 PipelineBuilder<First> PipelineFrom(TaskScheduler* scheduler, PipelineOptions options,
                                     StageOptions stage, Run run) {

@@ -1,18 +1,20 @@
-// What is behind TaskScheduler: queues, threads, permits. Kept alive by the scheduler, by groups and
-// by producers; only the scheduler stops the threads.
+// What is behind TaskScheduler: queues, threads, permits. Kept alive by the scheduler, by groups
+// and by producers; only the scheduler stops the threads.
 //
 // Permits. A thread runs tasks, or looks for some, only while it holds a permit; there are
 // `target` of them. One word holds {target, searching, running}:
-//   running    permits taken. May exceed target for a moment: a thread that comes back from a blocking
+//   running    permits taken. May exceed target for a moment: a thread that comes back from a
+//   blocking
 //              call or a wait takes one regardless; then some worker gives its own up before
 //              its next task.
-//   searching  of the running: have no task and look for one. While somebody searches, nobody is woken.
+//   searching  of the running: have no task and look for one. While somebody searches, nobody is
+//   woken.
 //
-// No task is forgotten: whoever queues a task calls Signal afterwards; whoever gives a permit up looks
-// at all queues afterwards (all sequentially consistent, so that one of the two sees the other).
-// The last searcher that finds a task calls Signal again if more is queued. Signal passes a permit to
-// a sleeping idle thread, else to a new stand-in; if neither can be had, it has all workers that
-// sleep in Wait look for tasks of their groups: one of them can go on, if anybody can.
+// No task is forgotten: whoever queues a task calls Signal afterwards; whoever gives a permit up
+// looks at all queues afterwards (all sequentially consistent, so that one of the two sees the
+// other). The last searcher that finds a task calls Signal again if more is queued. Signal passes a
+// permit to a sleeping idle thread, else to a new stand-in; if neither can be had, it has all
+// workers that sleep in Wait look for tasks of their groups: one of them can go on, if anybody can.
 //
 // Locks: park_mutex_ guards who sleeps and who exists; nothing is called under it but the queues'
 // size(). The queues have their own locks, never nested in each other.
@@ -35,7 +37,8 @@ namespace marble::task::internal {
 
 /// The queues, one per priority, of a worker, a producer, or the line of slices.
 struct Queues {
-  explicit Queues(ChunkPool* pool) : by_priority{TaskQueue(pool), TaskQueue(pool), TaskQueue(pool)} {}
+  explicit Queues(ChunkPool* pool)
+      : by_priority{TaskQueue(pool), TaskQueue(pool), TaskQueue(pool)} {}
   TaskQueue& operator[](Priority priority) { return by_priority[static_cast<size_t>(priority)]; }
   TaskQueue& operator[](size_t priority) { return by_priority[priority]; }
   std::array<TaskQueue, kPriorities> by_priority;
@@ -72,8 +75,8 @@ struct Frame {
   const Frame* below;
 };
 
-/// A thread and its queues. Never freed before the core: a thread that ends leaves its slot, and what
-/// is queued there, to thieves and to the next thread.
+/// A thread and its queues. Never freed before the core: a thread that ends leaves its slot, and
+/// what is queued there, to thieves and to the next thread.
 struct Worker {
   Worker(SchedulerCore* owner, ChunkPool* pool, int number)
       : core(owner), index(number), queues(pool), batches(pool), random(number * 2654435761u + 1) {}
@@ -92,14 +95,15 @@ struct Worker {
                                                   limits::kCompactionTurn - 2};
   uint64_t line_first_turn = 0;
   size_t line_turn = 0;  // which part of the line comes next,
-  size_t line_left = kChunkTasks;  // and how many tasks it may still give before the next one's turn
+  size_t line_left =
+      kChunkTasks;  // and how many tasks it may still give before the next one's turn
   uint32_t random;
   bool searching = false;
   int blocking = 0;  // nested BlockingScopes of the task that runs
   const Frame* frame = nullptr;
   // How many more tasks the group below counts than are unfinished: those that ended here and were
-  // not yet told, and those counted ahead for tasks that may be spawned here. Never held longer than
-  // the worker runs tasks of that group: while one of them is unfinished so is the group.
+  // not yet told, and those counted ahead for tasks that may be spawned here. Never held longer
+  // than the worker runs tasks of that group: while one of them is unfinished so is the group.
   GroupState* ahead_group = nullptr;
   uint64_t ahead = 0;
 
@@ -168,7 +172,9 @@ class SchedulerCore {
   static constexpr int kTargetShift = 40;
   static constexpr uint64_t kFieldMask = kSearching - 1;
   static uint64_t RunningOf(uint64_t permits) { return permits & kFieldMask; }
-  static uint64_t SearchingOf(uint64_t permits) { return (permits >> kSearchingShift) & kFieldMask; }
+  static uint64_t SearchingOf(uint64_t permits) {
+    return (permits >> kSearchingShift) & kFieldMask;
+  }
   static uint64_t TargetOf(uint64_t permits) { return permits >> kTargetShift; }
 
   // --- choosing and running tasks (scheduler_run.cc) --------------------------------------

@@ -173,7 +173,8 @@ bool SchedulerCore::TakeFromLine(Worker* worker, Priority priority, Task* task,
       if (!sliced_[priority].TryPopFront(task, queued_at_ms)) continue;
       taken = worker->line_left;
     } else {
-      TaskQueue& queue = inbound_[worker->line_turn].load(std::memory_order_relaxed)->queues[priority];
+      TaskQueue& queue =
+          inbound_[worker->line_turn].load(std::memory_order_relaxed)->queues[priority];
       ChunkRun run;
       if (queue.size() > kFew && batch.size() == 0 && queue.TryTakeChunk(&run)) {
         taken = run.count;
@@ -208,7 +209,8 @@ bool SchedulerCore::Steal(Worker* worker, Priority priority, Task* task, uint32_
     worker->counters.steals.Add(1);
     worker->counters.stolen_tasks.Add(count);
     *task = tasks[0];
-    if (count == 1 || worker->batches[priority].PushMany(tasks + 1, count - 1) == PushResult::kPushed) {
+    if (count == 1 ||
+        worker->batches[priority].PushMany(tasks + 1, count - 1) == PushResult::kPushed) {
       return true;
     }
     for (size_t k = 1; k < count; ++k) {
@@ -276,7 +278,8 @@ bool SchedulerCore::TakeOfGroup(Worker* worker, const GroupState* group, bool sl
       if (Requeue(worker, task)) return;
     } else {
       worker->counters.tasks_run[static_cast<size_t>(group->priority)].Add(1);
-      if (!status.ok()) [[unlikely]] group->Fail(status);
+      if (!status.ok()) [[unlikely]]
+        group->Fail(status);
     }
   }
   worker->ahead_group = group;

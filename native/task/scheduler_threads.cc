@@ -270,10 +270,10 @@ Status SchedulerCore::Start() { return SetThreads(target()); }
 
 Status SchedulerCore::SetThreads(int threads) {
   if (threads < 1 || threads > cpus_.cpus) {
-    return MakeError(ErrorCode::kInvalidArgument,
-                     "scheduler '" + name_ + "' cannot have " + std::to_string(threads) +
-                         " threads: 1 to " + std::to_string(cpus_.cpus) + " are allowed (" +
-                         cpus_.reason + ")");
+    return MakeError(ErrorCode::kInvalidArgument, "scheduler '" + name_ + "' cannot have " +
+                                                      std::to_string(threads) + " threads: 1 to " +
+                                                      std::to_string(cpus_.cpus) +
+                                                      " are allowed (" + cpus_.reason + ")");
   }
   JoinEnded();
   {
@@ -284,8 +284,8 @@ Status SchedulerCore::SetThreads(int threads) {
     while (threads_ < threads) MARBLE_RETURN_NOT_OK(StartThread(false));
     uint64_t permits = permits_.load();
     while (!permits_.compare_exchange_weak(
-        permits, (permits & ((uint64_t{1} << kTargetShift) - 1)) |
-                     static_cast<uint64_t>(threads) << kTargetShift)) {
+        permits, (permits & ((uint64_t{1} << kTargetShift) - 1)) | static_cast<uint64_t>(threads)
+                                                                       << kTargetShift)) {
     }
     // Those that are too many now end when they have lingered.
     for (Worker* worker : idle_) worker->wake.notify_one();

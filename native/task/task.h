@@ -57,9 +57,9 @@ void CallForStatus(Status* status, F& function, Args&&... args) {
 Slice MakeSlice(const Budget& budget, const GroupState* group);
 
 template <typename F>
-inline constexpr bool kFitsInTask = sizeof(F) <= sizeof(Task::payload) && alignof(F) <= 8 &&
-                                    std::is_trivially_copyable_v<F> &&
-                                    std::is_trivially_destructible_v<F>;
+inline constexpr bool kFitsInTask =
+    sizeof(F) <= sizeof(Task::payload) && alignof(F) <= 8 && std::is_trivially_copyable_v<F> &&
+    std::is_trivially_destructible_v<F>;
 
 /// Move `function` into one allocation. OutOfMemory instead of an exception.
 template <typename Box, typename... Args>

@@ -65,7 +65,8 @@ TaskGroup::TaskGroup(TaskScheduler* scheduler, Priority priority, const Cancella
 TaskGroup::~TaskGroup() {
   if (state_ == nullptr) return;
   if (pending() > 0) {
-    Cancel(MakeError(ErrorCode::kAborted, "the task group was given up before its tasks had ended"));
+    Cancel(
+        MakeError(ErrorCode::kAborted, "the task group was given up before its tasks had ended"));
     (void)Wait();
     MARBLE_CHECK(pending() == 0);  // else destroyed by one of its own tasks
   }

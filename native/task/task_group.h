@@ -48,8 +48,8 @@ class TaskGroup {
     return Submit(task, producer);
   }
 
-  /// Queue a task that runs in slices of `budget`. `function`: Result<Progress>(Slice&); it is called again
-  /// after it returned kMore. Else as Spawn.
+  /// Queue a task that runs in slices of `budget`. `function`: Result<Progress>(Slice&); it is
+  /// called again after it returned kMore. Else as Spawn.
   template <typename F>
   Status SpawnSliced(const Budget& budget, F&& function, Producer* producer = nullptr) {
     internal::Task task{};
@@ -57,9 +57,9 @@ class TaskGroup {
     return Submit(task, producer);
   }
 
-  /// Queue `count` tasks that call `function(index)`, 0 to count-1: Status(int64_t) or void(int64_t).
-  /// Tasks share one function, which must allow concurrent calls. Cheaper than one by one. After an
-  /// error some may have been accepted; those run.
+  /// Queue `count` tasks that call `function(index)`, 0 to count-1: Status(int64_t) or
+  /// void(int64_t). Tasks share one function, which must allow concurrent calls. Cheaper than one
+  /// by one. After an error some may have been accepted; those run.
   template <typename F>
   Status SpawnEach(int64_t count, F&& function, Producer* producer = nullptr);
 
@@ -77,8 +77,8 @@ class TaskGroup {
   uint64_t pending() const;
 
   /// Let the group go without waiting: `done` gets its status when the last task has ended, on the
-  /// thread that ended it, or here if none is left. It must not throw. This object is empty afterwards
-  /// and may only be destroyed.
+  /// thread that ended it, or here if none is left. It must not throw. This object is empty
+  /// afterwards and may only be destroyed.
   void Detach(std::function<void(const Status&)> done);
 
  private:
@@ -104,8 +104,8 @@ Status TaskGroup::SpawnEach(int64_t count, F&& function, Producer* producer) {
     for (int64_t begin = 0; begin < count; begin += kBatch) {
       const int64_t end = std::min(begin + kBatch, count);
       for (int64_t i = begin; i < end; ++i) {
-        Status made = internal::MakeTask(
-            [call, i]() mutable { return (*call)(i); }, &tasks[i - begin]);
+        Status made =
+            internal::MakeTask([call, i]() mutable { return (*call)(i); }, &tasks[i - begin]);
         if (!made.ok()) {
           while (--i >= begin) tasks[i - begin].Drop();
           return made;

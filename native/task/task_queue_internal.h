@@ -1,18 +1,18 @@
 // A double-ended queue of tasks under a lock of one word. Every queue of the scheduler is one of
 // these: a worker's own (the worker pushes and pops at the back, thieves take from the front), a
-// producer's, the common one, the line of tasks that have used up a slice, and the batch that a worker
-// has taken out of a producer's queue.
+// producer's, the common one, the line of tasks that have used up a slice, and the batch that a
+// worker has taken out of a producer's queue.
 //
 // The lock bit, the closed bit and the number of tasks share one atomic word. One compare-and-swap
 // takes the lock and counts the task in or out, a plain store unlocks: that is all a push or a pop
-// costs. Whether there is anything is one load. Tasks lie by value in chunks of kChunkTasks; a whole
-// chunk moves from a producer to a worker as a pointer, so that nobody holds the lock while
+// costs. Whether there is anything is one load. Tasks lie by value in chunks of kChunkTasks; a
+// whole chunk moves from a producer to a worker as a pointer, so that nobody holds the lock while
 // another core's cache is read. Chunks come from a pool and go back to it.
 //
 // A task taken out of the middle (TakeOf) leaves a hole that is skipped later.
 //
-// Thread-safe. Nobody waits for the lock for long: a critical section moves at most kChunkTasks tasks
-// or searches one queue; whoever may go elsewhere (thieves) does not wait at all.
+// Thread-safe. Nobody waits for the lock for long: a critical section moves at most kChunkTasks
+// tasks or searches one queue; whoever may go elsewhere (thieves) does not wait at all.
 #pragma once
 
 #include <atomic>
@@ -143,7 +143,8 @@ class alignas(64) TaskQueue {
   /// Take up to half, but at most `most` (<= kChunkTasks), of the oldest, in order; 0 also when the
   /// lock is held. `queued_at_ms`: of the oldest of which it is known, or 0.
   size_t TryStealHalf(Task* tasks, size_t most, uint32_t* queued_at_ms);
-  /// Take the newest task of `group`, wherever it is. Waits for the lock: false means there was none.
+  /// Take the newest task of `group`, wherever it is. Waits for the lock: false means there was
+  /// none.
   bool TakeOf(const GroupState* group, Task* task);
   /// Refuse all later pushes.
   void Close();

@@ -12,10 +12,10 @@ Result<std::unique_ptr<TaskScheduler>> TaskScheduler::Make(const SchedulerOption
   cpus.cpus = std::clamp(cpus.cpus, 1, limits::kMaxSchedulerThreads);
   const int threads = options.threads == 0 ? cpus.cpus : options.threads;
   if (threads < 1 || threads > cpus.cpus) {
-    return MakeError(ErrorCode::kInvalidArgument,
-                     "scheduler '" + options.name + "' cannot have " + std::to_string(threads) +
-                         " threads: 1 to " + std::to_string(cpus.cpus) + " are allowed (" +
-                         cpus.reason + ")");
+    return MakeError(ErrorCode::kInvalidArgument, "scheduler '" + options.name + "' cannot have " +
+                                                      std::to_string(threads) + " threads: 1 to " +
+                                                      std::to_string(cpus.cpus) + " are allowed (" +
+                                                      cpus.reason + ")");
   }
   auto core = std::make_shared<internal::SchedulerCore>(options, std::move(cpus), threads);
   // From here on the scheduler's destructor stops what was started.

@@ -98,7 +98,8 @@ class Producer {
 
 class TaskScheduler {
  public:
-  /// Start the threads. kInvalidArgument names the limit when more are asked for than there are CPUs.
+  /// Start the threads. kInvalidArgument names the limit when more are asked for than there are
+  /// CPUs.
   static Result<std::unique_ptr<TaskScheduler>> Make(const SchedulerOptions& options = {});
   /// Shutdown(kCancel). Not from a task.
   ~TaskScheduler();
@@ -111,13 +112,14 @@ class TaskScheduler {
   /// What the affinity mask and the control group's quota allowed at Make.
   int max_threads() const;
 
-  /// A queue for one outside thread. kBusy when limits::kMaxProducers exist, kClosed after Shutdown.
-  /// Without one, outside threads share a queue.
+  /// A queue for one outside thread. kBusy when limits::kMaxProducers exist, kClosed after
+  /// Shutdown. Without one, outside threads share a queue.
   Result<Producer> MakeProducer();
 
   /// Refuse tasks from outside from now on (kClosed), end what was accepted as `mode` says, stop
   /// the threads. Waits for it. A second call is harmless, and one with kCancel hurries a
-  /// kDrain under way. kInvalidArgument from a task of this scheduler, which cannot wait for itself.
+  /// kDrain under way. kInvalidArgument from a task of this scheduler, which cannot wait for
+  /// itself.
   Status Shutdown(ShutdownMode mode);
 
   SchedulerMetrics metrics() const;
@@ -129,8 +131,9 @@ class TaskScheduler {
 };
 
 /// Around a call into the operating system that may take long (fsync, a cold read, sleep): while it
-/// lives, another thread may run tasks in this one's place. Costs about 20 ns when nothing is queued. Nests;
-/// no effect outside of a task. Must end in the task, and on the thread, where it began.
+/// lives, another thread may run tasks in this one's place. Costs about 20 ns when nothing is
+/// queued. Nests; no effect outside of a task. Must end in the task, and on the thread, where it
+/// began.
 ///
 /// Not for waiting for another task: stand-ins are bounded, so enough such waiters would
 /// leave nobody to run it. TaskGroup::Wait is for that.

@@ -26,17 +26,17 @@ class FaultTest : public testing::Test {
   FaultTest() { Reset(); }
   void Reset(FaultInjectionOptions options = {}) {
     base_ = std::make_shared<MemoryFileSystem>();
-    EXPECT_TRUE(base_->CreateDirs("/root/old").ok());
-    EXPECT_TRUE(base_->WriteFileAtomically("/root/before", "was there").ok());
-    EXPECT_TRUE(base_->WriteFileAtomically("/root/old/file", "old").ok());
-    fs_ = *FaultInjectionFileSystem::Make(base_, "/root", options);
+    EXPECT_TRUE(base_->CreateDirs("/disk/old").ok());
+    EXPECT_TRUE(base_->WriteFileAtomically("/disk/before", "was there").ok());
+    EXPECT_TRUE(base_->WriteFileAtomically("/disk/old/file", "old").ok());
+    fs_ = *FaultInjectionFileSystem::Make(base_, "/disk", options);
   }
   std::unique_ptr<WritableFile> Create(const std::string& path, const std::string& bytes) {
     auto file = *fs_->Create(path);
     EXPECT_TRUE(file->Append(bytes).ok());
     return file;
   }
-  /// The disk after a power loss: content by path, below /root.
+  /// The disk after a power loss: content by path, below /disk.
   std::map<std::string, std::string> After(uint64_t seed) {
     fs_->LosePower(seed);
     auto disk = std::make_shared<MemoryFileSystem>();
@@ -76,14 +76,14 @@ TEST(PlaceOfTest, IsTheKindOfAFile) {
 
 TEST_F(FaultTest, TheNthCallOfAClassFailsOnce) {
   fs_->Inject({.op = FileOp::kCreate, .place = "N.arrow", .nth = 2, .error = EMFILE});
-  EXPECT_TRUE(fs_->Create("/root/1.idx").ok());
-  EXPECT_TRUE(fs_->Create("/root/1.arrow").ok());
-  EXPECT_TRUE(fs_->Map("/root/1.arrow").ok());
-  const Status failed = fs_->Create("/root/22.arrow").status();
+  EXPECT_TRUE(fs_->Create("/disk/1.idx").ok());
+  EXPECT_TRUE(fs_->Create("/disk/1.arrow").ok());
+  EXPECT_TRUE(fs_->Map("/disk/1.arrow").ok());
+  const Status failed = fs_->Create("/disk/22.arrow").status();
   EXPECT_THAT(failed.message(),
-              AllOf(HasSubstr("create /root/22.arrow"), HasSubstr("Too many open files")));
-  EXPECT_FALSE(*base_->Exists("/root/22.arrow")) << "a failed call does nothing";
-  EXPECT_TRUE(fs_->Create("/root/22.arrow").ok());
+              AllOf(HasSubstr("create /disk/22.arrow"), HasSubstr("Too many open files")));
+  EXPECT_FALSE(*base_->Exists("/disk/22.arrow")) << "a failed call does nothing";
+  EXPECT_TRUE(fs_->Create("/disk/22.arrow").ok());
   EXPECT_EQ(fs_->injected(), 1u);
   const auto calls = fs_->calls();
   EXPECT_EQ(calls.at({FileOp::kCreate, "N.arrow"}), 3u);
@@ -92,49 +92,49 @@ TEST_F(FaultTest, TheNthCallOfAClassFailsOnce) {
 }
 
 TEST_F(FaultTest, AFaultMayStayUntilItIsHealed) {
-  auto file = Create("/root/f", "1");
+  auto file = Create("/disk/f", "1");
   fs_->Inject({.op = FileOp::kAppend, .error = ENOSPC, .permanent = true});
   for (int i = 0; i < 3; ++i) EXPECT_EQ(CodeOf(file->Append("2")), ErrorCode::kNoSpace);
   EXPECT_TRUE(file->Sync().ok()) << "other classes are left alone";
   fs_->Heal();
   EXPECT_TRUE(file->Append("3").ok());
-  EXPECT_EQ(*base_->ReadFile("/root/f"), "13");
+  EXPECT_EQ(*base_->ReadFile("/disk/f"), "13");
   EXPECT_EQ(fs_->injected(), 3u);
 }
 
 TEST_F(FaultTest, EveryOperationCanFailAndNamesItselfAndThePath) {
-  const std::string path = "/root/before";
+  const std::string path = "/disk/before";
   const std::map<FileOp, std::function<Status()>> calls = {
       {FileOp::kStat, [&] { return fs_->Stat(path).status(); }},
-      {FileOp::kCreateDirs, [&] { return fs_->CreateDirs("/root/a"); }},
-      {FileOp::kList, [&] { return fs_->List("/root").status(); }},
+      {FileOp::kCreateDirs, [&] { return fs_->CreateDirs("/disk/a"); }},
+      {FileOp::kList, [&] { return fs_->List("/disk").status(); }},
       {FileOp::kRemove, [&] { return fs_->Remove(path); }},
-      {FileOp::kRemoveDir, [&] { return fs_->RemoveDir("/root/old"); }},
-      {FileOp::kRename, [&] { return fs_->Rename(path, "/root/b"); }},
-      {FileOp::kLink, [&] { return fs_->Link(path, "/root/b"); }},
-      {FileOp::kCopy, [&] { return fs_->Copy(path, "/root/b"); }},
-      {FileOp::kSyncDir, [&] { return fs_->SyncDir("/root"); }},
+      {FileOp::kRemoveDir, [&] { return fs_->RemoveDir("/disk/old"); }},
+      {FileOp::kRename, [&] { return fs_->Rename(path, "/disk/b"); }},
+      {FileOp::kLink, [&] { return fs_->Link(path, "/disk/b"); }},
+      {FileOp::kCopy, [&] { return fs_->Copy(path, "/disk/b"); }},
+      {FileOp::kSyncDir, [&] { return fs_->SyncDir("/disk"); }},
       {FileOp::kSyncFile, [&] { return fs_->SyncFile(path); }},
       {FileOp::kReadFile, [&] { return fs_->ReadFile(path).status(); }},
-      {FileOp::kCreate, [&] { return fs_->Create("/root/b").status(); }},
+      {FileOp::kCreate, [&] { return fs_->Create("/disk/b").status(); }},
       {FileOp::kOpen, [&] { return fs_->Open(path).status(); }},
       {FileOp::kMap, [&] { return fs_->Map(path).status(); }},
       {FileOp::kCreateLog,
-       [&] { return fs_->CreateLog("/root/b", 4096, LogFileKind::kAny).status(); }},
+       [&] { return fs_->CreateLog("/disk/b", 4096, LogFileKind::kAny).status(); }},
       {FileOp::kOpenLog, [&] { return fs_->OpenLog(path).status(); }},
-      {FileOp::kLock, [&] { return fs_->Lock("/root/LOCK").status(); }},
-      {FileOp::kDiskSpace, [&] { return fs_->DiskSpace("/root").status(); }},
+      {FileOp::kLock, [&] { return fs_->Lock("/disk/LOCK").status(); }},
+      {FileOp::kDiskSpace, [&] { return fs_->DiskSpace("/disk").status(); }},
   };
   for (const auto& [op, call] : calls) {
     fs_->Inject({.op = op});
     const Status status = call();
     EXPECT_EQ(CodeOf(status), ErrorCode::kIo) << FileOpName(op);
-    EXPECT_THAT(status.message(), AllOf(HasSubstr(std::string(FileOpName(op)) + " /root"),
+    EXPECT_THAT(status.message(), AllOf(HasSubstr(std::string(FileOpName(op)) + " /disk"),
                                         HasSubstr("Input/output error")));
   }
-  auto file = *fs_->Create("/root/new");
+  auto file = *fs_->Create("/disk/new");
   auto reader = *fs_->Open(path);
-  auto log = *fs_->CreateLog("/root/1.log", 4096, LogFileKind::kWritten);
+  auto log = *fs_->CreateLog("/disk/1.log", 4096, LogFileKind::kWritten);
   char byte;
   const std::map<FileOp, std::function<Status()>> of_files = {
       {FileOp::kAppend, [&] { return file->Append("x"); }},
@@ -151,17 +151,17 @@ TEST_F(FaultTest, EveryOperationCanFailAndNamesItselfAndThePath) {
   EXPECT_EQ(calls.size() + of_files.size(), static_cast<size_t>(FileOp::kDiskSpace) + 1)
       << "an operation is not tested";
   EXPECT_EQ(fs_->injected(), calls.size() + of_files.size());
-  EXPECT_THAT(*base_->List("/root"), UnorderedElementsAre("before", "old", "new", "1.log"));
+  EXPECT_THAT(*base_->List("/disk"), UnorderedElementsAre("before", "old", "new", "1.log"));
 }
 
 TEST_F(FaultTest, APublishOfAMappedLogIsNoCall) {
-  auto log = *fs_->CreateLog("/root/1.log", 4096, LogFileKind::kAny);
+  auto log = *fs_->CreateLog("/disk/1.log", 4096, LogFileKind::kAny);
   ASSERT_EQ(log->kind(), LogFileKind::kMapped);
   const uint64_t before = fs_->total_calls();
   EXPECT_TRUE(log->Publish(0, 100).ok());
   EXPECT_EQ(fs_->total_calls(), before);
   Reset({.log_kind = LogFileKind::kWritten});
-  log = *fs_->CreateLog("/root/1.log", 4096, LogFileKind::kAny);
+  log = *fs_->CreateLog("/disk/1.log", 4096, LogFileKind::kAny);
   EXPECT_EQ(log->kind(), LogFileKind::kWritten);
 }
 
@@ -177,38 +177,38 @@ TEST_F(FaultTest, WhatWasThereBeforeIsDurable) {
 }
 
 TEST_F(FaultTest, EveryCallFailsAfterThePowerLoss) {
-  auto file = Create("/root/f", "1");
+  auto file = Create("/disk/f", "1");
   fs_->LosePower(1);
-  for (const Status& status : {file->Append("2"), file->Sync(), fs_->Remove("/root/before"),
-                               fs_->Stat("/root/f").status(), fs_->SyncDir("/root")}) {
+  for (const Status& status : {file->Append("2"), file->Sync(), fs_->Remove("/disk/before"),
+                               fs_->Stat("/disk/f").status(), fs_->SyncDir("/disk")}) {
     EXPECT_EQ(CodeOf(status), ErrorCode::kIo);
-    EXPECT_THAT(status.message(), AllOf(HasSubstr("/root"), HasSubstr("the power is off")));
+    EXPECT_THAT(status.message(), AllOf(HasSubstr("/disk"), HasSubstr("the power is off")));
   }
-  EXPECT_EQ(*base_->ReadFile("/root/f"), "1") << "the base is not written to any more";
+  EXPECT_EQ(*base_->ReadFile("/disk/f"), "1") << "the base is not written to any more";
   EXPECT_EQ(
       CodeOf(
-          FaultInjectionFileSystem::Make(base_, "/root").ValueOrDie()->Restore(base_.get(), "/x")),
+          FaultInjectionFileSystem::Make(base_, "/disk").ValueOrDie()->Restore(base_.get(), "/x")),
       ErrorCode::kInvalidArgument);
 }
 
 TEST_F(FaultTest, ThePowerFailsJustBeforeTheNthCall) {
   fs_->LosePowerAt(3, 7);
-  EXPECT_TRUE(fs_->Exists("/root/before").ok());
-  EXPECT_TRUE(fs_->CreateDirs("/root/new").ok());
+  EXPECT_TRUE(fs_->Exists("/disk/before").ok());
+  EXPECT_TRUE(fs_->CreateDirs("/disk/new").ok());
   EXPECT_FALSE(fs_->power_lost());
-  EXPECT_FALSE(fs_->Create("/root/N1").ok());
+  EXPECT_FALSE(fs_->Create("/disk/N1").ok());
   EXPECT_TRUE(fs_->power_lost());
   EXPECT_EQ(fs_->report().at, (FileCall{FileOp::kCreate, "NN"}));
-  EXPECT_FALSE(*base_->Exists("/root/N1"));
+  EXPECT_FALSE(*base_->Exists("/disk/N1"));
 }
 
 TEST_F(FaultTest, SyncedBytesUnderASyncedNameAreNeverLost) {
   const std::string first(10'000, 'a'), second(9'000, 'b');
   for (int seed = 0; seed < kSeeds; ++seed) {
     Reset();
-    auto file = Create("/root/f", first);
+    auto file = Create("/disk/f", first);
     ASSERT_TRUE(file->Sync().ok());
-    ASSERT_TRUE(fs_->SyncDir("/root").ok());
+    ASSERT_TRUE(fs_->SyncDir("/disk").ok());
     ASSERT_TRUE(file->Append(second).ok());
     auto disk = After(seed);
     ASSERT_TRUE(disk.contains("f")) << seed;
@@ -223,9 +223,9 @@ TEST_F(FaultTest, UnsyncedPagesAreKeptDroppedAndTornAndLengthsVary) {
   const std::string old_bytes(3 * 4096 + 100, 'a');
   for (int seed = 0; seed < kSeeds; ++seed) {
     Reset();
-    auto file = Create("/root/f", old_bytes);
+    auto file = Create("/disk/f", old_bytes);
     ASSERT_TRUE(file->Sync().ok());
-    ASSERT_TRUE(fs_->SyncDir("/root").ok());
+    ASSERT_TRUE(fs_->SyncDir("/disk").ok());
     ASSERT_TRUE(file->Append(std::string(5 * 4096, 'b')).ok());
     const std::string bytes = After(seed)["f"];
     sizes.insert(bytes.size());
@@ -258,8 +258,8 @@ TEST_F(FaultTest, StoresIntoAMappedLogAreSeenAndSyncedAsOfTheSync) {
   int kept = 0, lost = 0, short_file = 0;
   for (int seed = 0; seed < kSeeds; ++seed) {
     Reset();
-    auto log = *fs_->CreateLog("/root/1.log", 64 * 1024, LogFileKind::kMapped);
-    ASSERT_TRUE(fs_->SyncDir("/root").ok());
+    auto log = *fs_->CreateLog("/disk/1.log", 64 * 1024, LogFileKind::kMapped);
+    ASSERT_TRUE(fs_->SyncDir("/disk").ok());
     if (seed % 4 == 3) {  // nothing synced: not even the length
       std::memset(log->data(), 'x', 4096);
       short_file += After(seed)["1.log"].size() < log->size();
@@ -288,8 +288,8 @@ TEST_F(FaultTest, PublishedBytesOfAWrittenLogAreOnTheDiskOnlyWhenSynced) {
   int lost = 0;
   for (int seed = 0; seed < 50; ++seed) {
     Reset();
-    auto log = *fs_->CreateLog("/root/1.log", 64 * 1024, LogFileKind::kWritten);
-    ASSERT_TRUE(fs_->SyncDir("/root").ok());
+    auto log = *fs_->CreateLog("/disk/1.log", 64 * 1024, LogFileKind::kWritten);
+    ASSERT_TRUE(fs_->SyncDir("/disk").ok());
     std::memset(log->data(), 'x', 3 * 4096);
     ASSERT_TRUE(log->Publish(0, 4096).ok());
     ASSERT_TRUE(log->Sync().ok());
@@ -305,11 +305,11 @@ TEST_F(FaultTest, PublishedBytesOfAWrittenLogAreOnTheDiskOnlyWhenSynced) {
 TEST_F(FaultTest, AfterAFailedSyncLaterOnesSucceedAndDoNotWriteTheLostPages) {
   for (int seed = 0; seed < 50; ++seed) {
     Reset();
-    auto file = Create("/root/f", std::string(4096, 'a'));
-    auto log = *fs_->CreateLog("/root/1.log", 3 * 4096, LogFileKind::kAny);
+    auto file = Create("/disk/f", std::string(4096, 'a'));
+    auto log = *fs_->CreateLog("/disk/1.log", 3 * 4096, LogFileKind::kAny);
     ASSERT_TRUE(file->Sync().ok());
     ASSERT_TRUE(log->Sync().ok());
-    ASSERT_TRUE(fs_->SyncDir("/root").ok());
+    ASSERT_TRUE(fs_->SyncDir("/disk").ok());
     ASSERT_TRUE(file->Append(std::string(4096, 'b')).ok());
     log->data()[0] = 'l';
     log->data()[4096] = 'm';
@@ -334,7 +334,7 @@ TEST_F(FaultTest, AnUnsyncedNameMayBeLostWhateverBecameOfTheContent) {
   int there = 0, lost = 0;
   for (int seed = 0; seed < kSeeds; ++seed) {
     Reset();
-    auto file = Create("/root/f", "content");
+    auto file = Create("/disk/f", "content");
     ASSERT_TRUE(file->Sync().ok());
     const auto disk = After(seed);
     if (disk.contains("f")) {
@@ -352,9 +352,9 @@ TEST_F(FaultTest, ARenameIsAtomic) {
   std::map<std::string, int> seen;
   for (int seed = 0; seed < kSeeds; ++seed) {
     Reset();
-    auto file = Create("/root/before.tmp", "new");
+    auto file = Create("/disk/before.tmp", "new");
     ASSERT_TRUE(file->Sync().ok());
-    ASSERT_TRUE(fs_->Rename("/root/before.tmp", "/root/before").ok());
+    ASSERT_TRUE(fs_->Rename("/disk/before.tmp", "/disk/before").ok());
     auto disk = After(seed);
     ASSERT_TRUE(disk.contains("before"));
     ++seen[disk["before"] + (disk.contains("before.tmp") ? "+tmp" : "")];
@@ -368,11 +368,11 @@ TEST_F(FaultTest, ARemovedFileMayComeBackWithItsContentAndALinkKeepsIt) {
   int back = 0;
   for (int seed = 0; seed < kSeeds; ++seed) {
     Reset();
-    ASSERT_TRUE(fs_->Link("/root/old/file", "/root/old/link").ok());
-    ASSERT_TRUE(fs_->SyncDir("/root/old").ok());
-    ASSERT_TRUE(fs_->Remove("/root/before").ok());
-    ASSERT_TRUE(fs_->Remove("/root/old/file").ok());
-    ASSERT_TRUE(fs_->SyncDir("/root/old").ok());
+    ASSERT_TRUE(fs_->Link("/disk/old/file", "/disk/old/link").ok());
+    ASSERT_TRUE(fs_->SyncDir("/disk/old").ok());
+    ASSERT_TRUE(fs_->Remove("/disk/before").ok());
+    ASSERT_TRUE(fs_->Remove("/disk/old/file").ok());
+    ASSERT_TRUE(fs_->SyncDir("/disk/old").ok());
     auto disk = After(seed);
     ASSERT_FALSE(disk.contains("old/file")) << "the removal was synced";
     ASSERT_EQ(disk.at("old/link"), "old");
@@ -390,11 +390,11 @@ TEST_F(FaultTest, ChangesOfOneNameAreKeptInOrder) {
   for (int seed = 0; seed < kSeeds; ++seed) {
     Reset();
     for (const char* content : {"1", "2", "3"}) {
-      auto file = Create("/root/tmp", content);
+      auto file = Create("/disk/tmp", content);
       ASSERT_TRUE(file->Sync().ok());
-      ASSERT_TRUE(fs_->Rename("/root/tmp", "/root/f").ok());
+      ASSERT_TRUE(fs_->Rename("/disk/tmp", "/disk/f").ok());
     }
-    ASSERT_TRUE(fs_->Remove("/root/f").ok());
+    ASSERT_TRUE(fs_->Remove("/disk/f").ok());
     auto disk = After(seed);
     const std::string state = (disk.contains("tmp") ? "tmp=" + disk["tmp"] : "") +
                               (disk.contains("f") ? " f=" + disk["f"] : "");
@@ -410,19 +410,19 @@ TEST_F(FaultTest, AFolderThatWasNotSyncedInItsParentIsLostWithAllThatIsInIt) {
   int lost = 0;
   for (int seed = 0; seed < 100; ++seed) {
     Reset();
-    ASSERT_TRUE(fs_->CreateDirs("/root/a/b").ok());
-    auto file = Create("/root/a/b/f", "1");
+    ASSERT_TRUE(fs_->CreateDirs("/disk/a/b").ok());
+    auto file = Create("/disk/a/b/f", "1");
     ASSERT_TRUE(file->Sync().ok());
-    ASSERT_TRUE(fs_->SyncDir("/root/a/b").ok());
-    ASSERT_TRUE(fs_->SyncDir("/root/a").ok());
+    ASSERT_TRUE(fs_->SyncDir("/disk/a/b").ok());
+    ASSERT_TRUE(fs_->SyncDir("/disk/a").ok());
     auto disk = After(seed);
     ASSERT_EQ(disk.contains("a/"), disk.contains("a/b/f"));
     lost += !disk.contains("a/");
   }
   EXPECT_GT(lost, 10);
   Reset();
-  ASSERT_TRUE(fs_->CreateDirs("/root/a/b").ok());
-  for (const char* path : {"/root", "/root/a"}) ASSERT_TRUE(fs_->SyncDir(path).ok());
+  ASSERT_TRUE(fs_->CreateDirs("/disk/a/b").ok());
+  for (const char* path : {"/disk", "/disk/a"}) ASSERT_TRUE(fs_->SyncDir(path).ok());
   EXPECT_TRUE(After(1).contains("a/b/"));
 }
 
@@ -430,9 +430,9 @@ TEST_F(FaultTest, NamesMoveBetweenFoldersAsOneStep) {
   std::set<std::string> seen;
   for (int seed = 0; seed < 100; ++seed) {
     Reset();
-    ASSERT_TRUE(fs_->Rename("/root/before", "/root/old/moved").ok());
+    ASSERT_TRUE(fs_->Rename("/disk/before", "/disk/old/moved").ok());
     if (seed % 2) {
-      ASSERT_TRUE(fs_->SyncDir("/root").ok());
+      ASSERT_TRUE(fs_->SyncDir("/disk").ok());
     }
     auto disk = After(seed);
     ASSERT_NE(disk.contains("before"), disk.contains("old/moved"));
@@ -449,10 +449,10 @@ TEST_F(FaultTest, OneSeedGivesOneDisk) {
     std::map<std::string, std::string> first;
     for (int round = 0; round < 2; ++round) {
       Reset();
-      auto file = Create("/root/a", std::string(50'000, 'a'));
-      auto other = Create("/root/b", std::string(50'000, 'b'));
+      auto file = Create("/disk/a", std::string(50'000, 'a'));
+      auto other = Create("/disk/b", std::string(50'000, 'b'));
       ASSERT_TRUE(other->Sync().ok());
-      ASSERT_TRUE(fs_->Remove("/root/before").ok());
+      ASSERT_TRUE(fs_->Remove("/disk/before").ok());
       if (round == 0) {
         first = After(seed);
       } else {
@@ -471,17 +471,17 @@ TEST_F(FaultTest, EachObjectIsABootOfItsOwn) {
 
 TEST_F(FaultTest, ManyThreadsWriteWhileThePowerFails) {
   std::vector<std::thread> threads;
-  auto log = *fs_->CreateLog("/root/1.log", 1 << 20, LogFileKind::kMapped);
+  auto log = *fs_->CreateLog("/disk/1.log", 1 << 20, LogFileKind::kMapped);
   for (int t = 0; t < 4; ++t) {
     threads.emplace_back([&, t] {
       for (int i = 0; !fs_->power_lost(); ++i) {
         std::memset(log->data() + t * 4096, i, 4096);
         (void)log->Sync();
-        const std::string path = "/root/" + std::to_string(t) + "-" + std::to_string(i);
+        const std::string path = "/disk/" + std::to_string(t) + "-" + std::to_string(i);
         auto file = fs_->Create(path);
         if (!file.ok()) break;
         (void)(*file)->Append("x");
-        (void)fs_->SyncDir("/root");
+        (void)fs_->SyncDir("/disk");
         (void)fs_->Remove(path);
       }
     });

@@ -1,4 +1,5 @@
-// Slices, counted: which budget ends one, and who gets in between two. Clocks are moved by the tests.
+// Slices, counted: which budget ends one, and who gets in between two. Clocks are moved by the
+// tests.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -12,15 +13,16 @@ using namespace testing;
 
 /// Works through `rows`, `step` at a time.
 auto Scan(int64_t rows, int64_t step, std::function<void()> at_slice) {
-  return [=, left = rows, at_slice = std::move(at_slice)](Slice& slice) mutable -> Result<Progress> {
-    at_slice();
-    while (left > 0) {
-      slice.Charge(std::min(step, left));
-      left -= step;
-      if (left > 0 && slice.exhausted()) return Progress::kMore;
-    }
-    return Progress::kDone;
-  };
+  return
+      [=, left = rows, at_slice = std::move(at_slice)](Slice& slice) mutable -> Result<Progress> {
+        at_slice();
+        while (left > 0) {
+          slice.Charge(std::min(step, left));
+          left -= step;
+          if (left > 0 && slice.exhausted()) return Progress::kMore;
+        }
+        return Progress::kDone;
+      };
 }
 
 TEST(BudgetTest, RowsEndASlice) {
@@ -41,16 +43,16 @@ TEST(BudgetTest, TimeEndsASlice) {
   TaskGroup group(scheduler.get());
   int slices = 0;
   int steps = 0;
-  ASSERT_TASK_OK(group.SpawnSliced({.micros = 50, .rows = 1'000'000},
-                                   [&](Slice& slice) -> Result<Progress> {
-                                     ++slices;
-                                     while (steps < 20) {
-                                       ++steps;
-                                       clock.Advance(10);
-                                       if (slice.exhausted()) return Progress::kMore;
-                                     }
-                                     return Progress::kDone;
-                                   }));
+  ASSERT_TASK_OK(
+      group.SpawnSliced({.micros = 50, .rows = 1'000'000}, [&](Slice& slice) -> Result<Progress> {
+        ++slices;
+        while (steps < 20) {
+          ++steps;
+          clock.Advance(10);
+          if (slice.exhausted()) return Progress::kMore;
+        }
+        return Progress::kDone;
+      }));
   ASSERT_TASK_OK(group.Wait());
   EXPECT_EQ(steps, 20);
   EXPECT_EQ(slices, 20 / 5 + 1) << "5 steps of 10 µs use up 50 µs; the last call finds the end";
@@ -83,8 +85,8 @@ TEST(BudgetTest, SlicesTakeTurnsAmongEachOther) {
   }
   held.Release();
   ASSERT_TASK_OK(group.Wait());
-  EXPECT_EQ(log.words(), (std::vector<std::string>{"a", "b", "c", "a", "b", "c", "a", "b", "c", "a",
-                                                   "b", "c"}));
+  EXPECT_EQ(log.words(),
+            (std::vector<std::string>{"a", "b", "c", "a", "b", "c", "a", "b", "c", "a", "b", "c"}));
 }
 
 TEST(BudgetTest, AFloodFromOutsideDoesNotStopSlices) {

@@ -35,9 +35,8 @@ TEST(CpuLimitTest, WithoutControlGroupsTheAffinityMaskDecides) {
 TEST(CpuLimitTest, V2QuotaRoundsUp) {
   Files files{{"/proc/self/cgroup", "0::/\n"}, {"/proc/self/mountinfo", kV2Mount}};
   const std::pair<const char*, int> cases[] = {
-      {"max 100000\n", 64},   {"150000 100000\n", 2}, {"200000 100000\n", 2},
-      {"50000 100000\n", 1},  {"1000 100000\n", 1},   {"100001 100000\n", 2},
-      {"400000 200000\n", 2}, {"100000 1000\n", 64},
+      {"max 100000\n", 64}, {"150000 100000\n", 2}, {"200000 100000\n", 2}, {"50000 100000\n", 1},
+      {"1000 100000\n", 1}, {"100001 100000\n", 2}, {"400000 200000\n", 2}, {"100000 1000\n", 64},
   };
   for (const auto& [text, cpus] : cases) {
     files["/sys/fs/cgroup/cpu.max"] = text;
@@ -61,16 +60,17 @@ TEST(CpuLimitTest, V2TightestAncestorDecides) {
 }
 
 TEST(CpuLimitTest, V1QuotaOfTheCpuController) {
-  Files files{{"/proc/self/cgroup",
-               "9:cpuset:/docker/abc\n4:cpu,cpuacct:/docker/abc\n1:name=systemd:/docker/abc\n0::/x\n"},
-              {"/proc/self/mountinfo", kV1Mounts},
-              {"/sys/fs/cgroup/cpu,cpuacct/docker/abc/cpu.cfs_quota_us", "250000\n"},
-              {"/sys/fs/cgroup/cpu,cpuacct/docker/abc/cpu.cfs_period_us", "100000\n"},
-              {"/sys/fs/cgroup/cpu,cpuacct/cpu.cfs_quota_us", "-1\n"},
-              {"/sys/fs/cgroup/cpu,cpuacct/cpu.cfs_period_us", "100000\n"},
-              // Another controller's hierarchy must not be taken for it.
-              {"/sys/fs/cgroup/cpuset/docker/abc/cpu.cfs_quota_us", "100000\n"},
-              {"/sys/fs/cgroup/cpuset/docker/abc/cpu.cfs_period_us", "100000\n"}};
+  Files files{
+      {"/proc/self/cgroup",
+       "9:cpuset:/docker/abc\n4:cpu,cpuacct:/docker/abc\n1:name=systemd:/docker/abc\n0::/x\n"},
+      {"/proc/self/mountinfo", kV1Mounts},
+      {"/sys/fs/cgroup/cpu,cpuacct/docker/abc/cpu.cfs_quota_us", "250000\n"},
+      {"/sys/fs/cgroup/cpu,cpuacct/docker/abc/cpu.cfs_period_us", "100000\n"},
+      {"/sys/fs/cgroup/cpu,cpuacct/cpu.cfs_quota_us", "-1\n"},
+      {"/sys/fs/cgroup/cpu,cpuacct/cpu.cfs_period_us", "100000\n"},
+      // Another controller's hierarchy must not be taken for it.
+      {"/sys/fs/cgroup/cpuset/docker/abc/cpu.cfs_quota_us", "100000\n"},
+      {"/sys/fs/cgroup/cpuset/docker/abc/cpu.cfs_period_us", "100000\n"}};
   EXPECT_EQ(Compute(16, files).cpus, 3);
   files["/sys/fs/cgroup/cpu,cpuacct/docker/abc/cpu.cfs_quota_us"] = "-1\n";
   EXPECT_EQ(Compute(16, files).cpus, 16);
@@ -114,8 +114,8 @@ TEST(CpuLimitTest, MountPointsWithSpacesAreUnescaped) {
 }
 
 TEST(CpuLimitTest, NonsenseIsNoLimit) {
-  for (const char* text : {"", "\n", "abc", "100000", "100000 ", "100000 0", "-5 100000", "0 100000",
-                           "1e5 100000", "99999999999999999999 100000", "max"}) {
+  for (const char* text : {"", "\n", "abc", "100000", "100000 ", "100000 0", "-5 100000",
+                           "0 100000", "1e5 100000", "99999999999999999999 100000", "max"}) {
     const Files files{{"/proc/self/cgroup", "0::/\n"},
                       {"/proc/self/mountinfo", kV2Mount},
                       {"/sys/fs/cgroup/cpu.max", text}};

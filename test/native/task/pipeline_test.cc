@@ -85,31 +85,30 @@ TEST(PipelineTest, AtEndGivesOutWhatWasGathered) {
   auto gathered = std::make_shared<std::vector<int>>();
   std::vector<std::vector<int>> batches;
   bool ended = false;
-  auto pipeline =
-      PipelineFrom<int>(scheduler.get(), {}, {}, Numbers(25))
-          .Then<std::vector<int>>(
-              {.name = "gather"},
-              [gathered](int n, Emitter<std::vector<int>>& out) {
-                gathered->push_back(n);
-                if (gathered->size() == 10) out.Emit(std::exchange(*gathered, {}));
-                return Status::OK();
-              },
-              [gathered](Emitter<std::vector<int>>& out) {
-                if (!gathered->empty()) out.Emit(std::exchange(*gathered, {}));
-                return Status::OK();
-              })
-          .Into(
-              {.name = "write"},
-              [&](std::vector<int> batch, StageContext&) {
-                EXPECT_FALSE(ended);
-                batches.push_back(std::move(batch));
-                return Status::OK();
-              },
-              [&](StageContext&) {
-                EXPECT_EQ(batches.size(), 3u) << "after all items";
-                ended = true;
-                return Status::OK();
-              });
+  auto pipeline = PipelineFrom<int>(scheduler.get(), {}, {}, Numbers(25))
+                      .Then<std::vector<int>>(
+                          {.name = "gather"},
+                          [gathered](int n, Emitter<std::vector<int>>& out) {
+                            gathered->push_back(n);
+                            if (gathered->size() == 10) out.Emit(std::exchange(*gathered, {}));
+                            return Status::OK();
+                          },
+                          [gathered](Emitter<std::vector<int>>& out) {
+                            if (!gathered->empty()) out.Emit(std::exchange(*gathered, {}));
+                            return Status::OK();
+                          })
+                      .Into(
+                          {.name = "write"},
+                          [&](std::vector<int> batch, StageContext&) {
+                            EXPECT_FALSE(ended);
+                            batches.push_back(std::move(batch));
+                            return Status::OK();
+                          },
+                          [&](StageContext&) {
+                            EXPECT_EQ(batches.size(), 3u) << "after all items";
+                            ended = true;
+                            return Status::OK();
+                          });
   ASSERT_TASK_OK(pipeline->Run());
   EXPECT_TRUE(ended);
   ASSERT_EQ(batches.size(), 3u);
@@ -122,18 +121,19 @@ TEST(PipelineTest, AtEndOfAParallelStageComesAfterItsLastItem) {
     std::atomic<int> done{0};
     std::vector<int> seen;
     auto pipeline = PipelineFrom<int>(scheduler.get(), TinySlices(), {}, Numbers(100))
-                        .Then<int>({.parallelism = 4, .ordered = ordered},
-                                   [&](int n, Emitter<int>& out) {
-                                     if (n % 3 == 0) std::this_thread::yield();
-                                     out.Emit(n);
-                                     done.fetch_add(1);
-                                     return Status::OK();
-                                   },
-                                   [&](Emitter<int>& out) {
-                                     EXPECT_EQ(done.load(), 100);
-                                     out.Emit(100);
-                                     return Status::OK();
-                                   })
+                        .Then<int>(
+                            {.parallelism = 4, .ordered = ordered},
+                            [&](int n, Emitter<int>& out) {
+                              if (n % 3 == 0) std::this_thread::yield();
+                              out.Emit(n);
+                              done.fetch_add(1);
+                              return Status::OK();
+                            },
+                            [&](Emitter<int>& out) {
+                              EXPECT_EQ(done.load(), 100);
+                              out.Emit(100);
+                              return Status::OK();
+                            })
                         .Into({}, [&](int n, StageContext&) {
                           seen.push_back(n);
                           return Status::OK();
@@ -149,17 +149,18 @@ TEST(PipelineTest, EmptyInputEndsEveryStage) {
   auto scheduler = MakeScheduler(1);
   int ends = 0;
   auto pipeline = PipelineFrom<int>(scheduler.get(), {}, {}, Numbers(0))
-                      .Then<int>({.parallelism = 2},
-                                 [](int, Emitter<int>&) { return Status::OK(); },
-                                 [&](Emitter<int>&) {
-                                   ++ends;
-                                   return Status::OK();
-                                 })
-                      .Into({}, [](int, StageContext&) { return Status::OK(); },
-                            [&](StageContext&) {
-                              ++ends;
-                              return Status::OK();
-                            });
+                      .Then<int>(
+                          {.parallelism = 2}, [](int, Emitter<int>&) { return Status::OK(); },
+                          [&](Emitter<int>&) {
+                            ++ends;
+                            return Status::OK();
+                          })
+                      .Into(
+                          {}, [](int, StageContext&) { return Status::OK(); },
+                          [&](StageContext&) {
+                            ++ends;
+                            return Status::OK();
+                          });
   ASSERT_TASK_OK(pipeline->Run());
   EXPECT_EQ(ends, 2);
 }
@@ -242,7 +243,8 @@ TEST(PipelineTest, SerialStagesAreNeverCalledAtTheSameTimeParallelOnesAre) {
                         return Status::OK();
                       });
   ASSERT_TASK_OK(pipeline->Start());
-  EXPECT_TRUE(Eventually([&] { return met.load(); })) << "three calls of the parallel stage at once";
+  EXPECT_TRUE(Eventually([&] { return met.load(); }))
+      << "three calls of the parallel stage at once";
   give_up.store(true);
   ASSERT_TASK_OK(pipeline->Wait());
   EXPECT_EQ(serial_overlaps.load(), 0);
@@ -265,18 +267,20 @@ TEST(PipelineTest, AnErrorOfAnyStageEndsItAndNamesTheStage) {
                                if (n == 40) return std::nullopt;
                                return Item{n++, alive};
                              })
-              .Then<Item>({.name = "stage 1", .parallelism = 3},
-                          [&](Item item, Emitter<Item>& out) {
-                            out.Emit(item);
-                            return check(1, item.first);
-                          },
-                          [&](Emitter<Item>&) { return check(3, 20); })
-              .Into({.name = "stage 2"},
-                    [&](Item item, StageContext&) {
-                      written.fetch_add(1);
-                      return check(2, item.first);
-                    },
-                    [&](StageContext&) { return check(4, 20); });
+              .Then<Item>(
+                  {.name = "stage 1", .parallelism = 3},
+                  [&](Item item, Emitter<Item>& out) {
+                    out.Emit(item);
+                    return check(1, item.first);
+                  },
+                  [&](Emitter<Item>&) { return check(3, 20); })
+              .Into(
+                  {.name = "stage 2"},
+                  [&](Item item, StageContext&) {
+                    written.fetch_add(1);
+                    return check(2, item.first);
+                  },
+                  [&](StageContext&) { return check(4, 20); });
       const Status status = pipeline->Run();
       EXPECT_EQ(CodeOf(status), ErrorCode::kIo) << status;
       const size_t stage = bad < 3 ? bad : bad - 2;
@@ -328,14 +332,15 @@ TEST(PipelineTest, DestructorCancelsAndWaits) {
   std::atomic<int> in_call{0};
   std::atomic<int> calls{0};
   {
-    auto pipeline = PipelineFrom<int>(scheduler.get(), {}, {},
-                                      [](StageContext&) -> Result<std::optional<int>> { return 1; })
-                        .Into({.parallelism = 2}, [&](int, StageContext&) {
-                          in_call.fetch_add(1);
-                          calls.fetch_add(1);
-                          in_call.fetch_sub(1);
-                          return Status::OK();
-                        });
+    auto pipeline =
+        PipelineFrom<int>(scheduler.get(), {}, {}, [](StageContext&) -> Result<std::optional<int>> {
+          return 1;
+        }).Into({.parallelism = 2}, [&](int, StageContext&) {
+          in_call.fetch_add(1);
+          calls.fetch_add(1);
+          in_call.fetch_sub(1);
+          return Status::OK();
+        });
     ASSERT_TASK_OK(pipeline->Start());
     ASSERT_TRUE(Eventually([&] { return calls.load() > 10; }));
   }
@@ -373,17 +378,16 @@ TEST(PipelineTest, ShortTasksGetInBetweenItsSlices) {
   auto scheduler = MakeScheduler(1);
   HeldWorker held(scheduler.get());
   std::vector<std::string> order;
-  auto pipeline = PipelineFrom<int>(scheduler.get(), {.budget = {.micros = 1'000'000'000, .rows = 4}},
-                                    {},
-                                    [&, n = 0](StageContext& context) mutable
-                                    -> Result<std::optional<int>> {
-                                      context.Charge(1);
-                                      return n < 16 ? std::optional(n++) : std::nullopt;
-                                    })
-                      .Into({.buffer = 100}, [&](int, StageContext&) {
-                        order.emplace_back("item");
-                        return Status::OK();
-                      });
+  auto pipeline =
+      PipelineFrom<int>(scheduler.get(), {.budget = {.micros = 1'000'000'000, .rows = 4}}, {},
+                        [&, n = 0](StageContext& context) mutable -> Result<std::optional<int>> {
+                          context.Charge(1);
+                          return n < 16 ? std::optional(n++) : std::nullopt;
+                        })
+          .Into({.buffer = 100}, [&](int, StageContext&) {
+            order.emplace_back("item");
+            return Status::OK();
+          });
   ASSERT_TASK_OK(pipeline->Start());
   TaskGroup user(scheduler.get());
   ASSERT_TASK_OK(user.Spawn([&] { order.emplace_back("user"); }));

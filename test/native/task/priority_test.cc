@@ -68,7 +68,8 @@ TEST(PriorityTest, NoClassStarvesAndNoneGetsMoreThanItsTurn) {
   queued.Wait();
   ASSERT_EQ(queued.order.size(), static_cast<size_t>(kUser + kFlush + kCompaction));
   const auto last_user = std::find(queued.order.rbegin(), queued.order.rend(), 0u).base();
-  // While user tasks wait: a flush in every kFlushTurn tasks, a compaction in every kCompactionTurn.
+  // While user tasks wait: a flush in every kFlushTurn tasks, a compaction in every
+  // kCompactionTurn.
   size_t since[kPriorities] = {0, 0, 0};
   size_t ran[kPriorities] = {0, 0, 0};
   for (auto it = queued.order.begin(); it != last_user; ++it) {

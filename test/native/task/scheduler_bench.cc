@@ -1,5 +1,5 @@
-// scripts/bench scheduler: tasks that do next to nothing through the scheduler, beside a plain pool (one
-// deque of std::function, one mutex, one condition variable) in the same process, in turn.
+// scripts/bench scheduler: tasks that do next to nothing through the scheduler, beside a plain pool
+// (one deque of std::function, one mutex, one condition variable) in the same process, in turn.
 // Each task adds its number to a sum of its thread; a run whose total is wrong voids all figures.
 //   scheduler_bench [tasks [runs [threads]]]
 #include <sys/resource.h>
@@ -184,9 +184,8 @@ int Main(int argc, char** argv) {
                    }});
   cases.push_back({"outside  SpawnEach", [&](uint64_t n) {
                      TaskGroup group(scheduler);
-                     Must(group.SpawnEach(static_cast<int64_t>(n), [](int64_t i) {
-                       Sums::Add(static_cast<uint64_t>(i));
-                     }));
+                     Must(group.SpawnEach(static_cast<int64_t>(n),
+                                          [](int64_t i) { Sums::Add(static_cast<uint64_t>(i)); }));
                      Must(group.Wait());
                    }});
   cases.push_back({"inside   mutex pool", [&](uint64_t n) {
@@ -224,8 +223,9 @@ int Main(int argc, char** argv) {
                      Must(group.Wait());
                    }});
 
-  std::printf("%llu tasks, each adds its number to its thread's sum; %d threads each; %d runs in turn\n",
-              static_cast<unsigned long long>(count), threads, runs);
+  std::printf(
+      "%llu tasks, each adds its number to its thread's sum; %d threads each; %d runs in turn\n",
+      static_cast<unsigned long long>(count), threads, runs);
   std::printf("affinity and cgroup allow %d CPUs (%s)\n", DetectCpuLimit().cpus,
               DetectCpuLimit().reason.c_str());
   for (int run = -1; run < runs; ++run) {  // the first warms up
@@ -249,7 +249,8 @@ int Main(int argc, char** argv) {
     }
   }
   double base = 0;
-  std::printf("%-26s %10s %10s %10s %12s %8s\n", "", "median", "best", "worst", "CPU a task", "x pool");
+  std::printf("%-26s %10s %10s %10s %12s %8s\n", "", "median", "best", "worst", "CPU a task",
+              "x pool");
   for (const Case& c : cases) {
     const double n = static_cast<double>(count);
     const double median = Median(c.seconds);
@@ -267,13 +268,13 @@ int Main(int argc, char** argv) {
   std::printf("idle for 1 s: %.3f ms of CPU, %llu wakes, %llu parks\n", (CpuSeconds() - cpu) * 1e3,
               static_cast<unsigned long long>(after.wakes - before.wakes),
               static_cast<unsigned long long>(after.parks - before.parks));
-  std::printf("in all: %llu tasks, %llu steals of %llu tasks, %llu parks, %llu wakes, %llu stand-ins\n",
-              static_cast<unsigned long long>(after.tasks_run[0]),
-              static_cast<unsigned long long>(after.steals),
-              static_cast<unsigned long long>(after.stolen_tasks),
-              static_cast<unsigned long long>(after.parks),
-              static_cast<unsigned long long>(after.wakes),
-              static_cast<unsigned long long>(after.stand_ins));
+  std::printf(
+      "in all: %llu tasks, %llu steals of %llu tasks, %llu parks, %llu wakes, %llu stand-ins\n",
+      static_cast<unsigned long long>(after.tasks_run[0]),
+      static_cast<unsigned long long>(after.steals),
+      static_cast<unsigned long long>(after.stolen_tasks),
+      static_cast<unsigned long long>(after.parks), static_cast<unsigned long long>(after.wakes),
+      static_cast<unsigned long long>(after.stand_ins));
   return 0;
 }
 

@@ -6,8 +6,8 @@
 //  - a group says OK exactly if all its tasks ran and none failed; else it tells a reason that
 //    somebody gave;
 //  - nothing runs after its group has ended; every wait ends.
-// MARBLE_TASK_SEEDS: how many seeds (default 20); MARBLE_TASK_SEED: one seed alone. A seed fixes the
-// program, not how threads interleave: repeat it (--gtest_repeat) to find a rare order again.
+// MARBLE_TASK_SEEDS: how many seeds (default 20); MARBLE_TASK_SEED: one seed alone. A seed fixes
+// the program, not how threads interleave: repeat it (--gtest_repeat) to find a rare order again.
 #include <gtest/gtest.h>
 
 #include <cstdlib>
@@ -128,10 +128,8 @@ class Program {
       }
       default:
         spawned = group->Spawn(
-            [this, group = siblings ? group : nullptr, seed, depth,
-             capture = Capture(tally)]() -> Status {
-              return Body(group, capture.tally(), seed / 8, depth);
-            },
+            [this, group = siblings ? group : nullptr, seed, depth, capture = Capture(tally)]()
+                -> Status { return Body(group, capture.tally(), seed / 8, depth); },
             producer);
     }
     if (!spawned.ok()) tally->accepted.fetch_sub(1);
@@ -161,7 +159,8 @@ class Program {
         break;
       }
       case 6:
-        for (uint64_t i = random() % 2'000; i > 0; --i) spin_.fetch_add(1, std::memory_order_relaxed);
+        for (uint64_t i = random() % 2'000; i > 0; --i)
+          spin_.fetch_add(1, std::memory_order_relaxed);
         break;
       case 7:
         if (random() % 20 == 0) status = Failure("failed by the program");

@@ -124,7 +124,8 @@ TEST(TaskGroupTest, AnExceptionIsAnErrorOfTheGroup) {
   {
     TaskGroup group(scheduler.get());
     std::string held(100, 'x');  // not trivially copyable: must be destroyed all the same
-    ASSERT_TASK_OK(group.SpawnSliced({}, [held](Slice&) -> Result<Progress> { throw held.size(); }));
+    ASSERT_TASK_OK(
+        group.SpawnSliced({}, [held](Slice&) -> Result<Progress> { throw held.size(); }));
     EXPECT_EQ(CodeOf(group.Wait()), ErrorCode::kInternal);
   }
   TaskGroup group(scheduler.get());
@@ -204,8 +205,7 @@ Status Nest(TaskScheduler* scheduler, int depth, int width, std::atomic<int>* le
   }
   TaskGroup group(scheduler, static_cast<Priority>(depth % 3));
   for (int i = 0; i < width; ++i) {
-    MARBLE_RETURN_NOT_OK(
-        group.Spawn([=] { return Nest(scheduler, depth - 1, width, leaves); }));
+    MARBLE_RETURN_NOT_OK(group.Spawn([=] { return Nest(scheduler, depth - 1, width, leaves); }));
   }
   return group.Wait();
 }
@@ -278,7 +278,8 @@ TEST(TaskGroupTest, SlicedTasksOfAGroupThatAWorkerWaitsForEnd) {
 }
 
 TEST(TaskGroupTest, AWaitingWorkerRunsOnlyTasksOfThatGroup) {
-  // A task that holds something across a wait would otherwise meet others that want it on its own stack.
+  // A task that holds something across a wait would otherwise meet others that want it on its own
+  // stack.
   auto scheduler = MakeScheduler(2);
   thread_local int waits_on_this_thread = 0;
   std::atomic<int> foreign_on_top{0};
@@ -374,7 +375,9 @@ TEST(TaskGroupTest, DetachedCallRunsOnTopOfNoTask) {
     ASSERT_TASK_OK(group.Spawn([] {}));
     ASSERT_TASK_OK(others.Spawn([&]() -> Status {
       ++tasks_on_this_thread;
-      { BlockingScope blocking; }
+      {
+        BlockingScope blocking;
+      }
       std::atomic<int> leaves{0};
       const Status status = Nest(scheduler.get(), 2, 2, &leaves);
       --tasks_on_this_thread;

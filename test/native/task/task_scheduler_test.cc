@@ -34,7 +34,8 @@ TEST(TaskSchedulerTest, ThreadsAreNamed) {
   auto scheduler = MakeScheduler(2);
   TaskGroup group(scheduler.get());
   std::string name(64, '\0');
-  ASSERT_TASK_OK(group.Spawn([&] { pthread_getname_np(pthread_self(), name.data(), name.size()); }));
+  ASSERT_TASK_OK(
+      group.Spawn([&] { pthread_getname_np(pthread_self(), name.data(), name.size()); }));
   ASSERT_TASK_OK(group.Wait());
   EXPECT_TRUE(name.starts_with("test-0") || name.starts_with("test-1")) << name;
 }
@@ -335,7 +336,8 @@ TEST(TaskSchedulerTest, MetricsCountWhatHappened) {
     for (int i = 0; i < 2; ++i) ASSERT_TASK_OK(compaction.Spawn([] {}));
     EXPECT_EQ(scheduler->metrics().queued, (SchedulerMetrics::PerPriority{40, 3, 2}));
     EXPECT_EQ(user.pending(), 40u);
-    std::this_thread::sleep_for(std::chrono::milliseconds(60));  // so that there is a wait to measure
+    std::this_thread::sleep_for(
+        std::chrono::milliseconds(60));  // so that there is a wait to measure
     compaction.Cancel(MakeError(ErrorCode::kAborted, "x"));
     held.Release();
     ASSERT_TASK_OK(user.Wait());
@@ -384,9 +386,7 @@ TEST(TaskSchedulerTest, DrainRunsWhatWasAcceptedAndWhatThatSpawns) {
   }
   std::thread shutdown([&] { EXPECT_TASK_OK(scheduler->Shutdown(ShutdownMode::kDrain)); });
   // From outside: refused as soon as it has begun, while tasks still run.
-  ASSERT_TRUE(Eventually([&] {
-    return CodeOf(group.Spawn([] {})) == ErrorCode::kClosed;
-  }));
+  ASSERT_TRUE(Eventually([&] { return CodeOf(group.Spawn([] {})) == ErrorCode::kClosed; }));
   release.Open();
   shutdown.join();
   EXPECT_EQ(ran.load(), 200);

@@ -1,5 +1,6 @@
-// What the scheduler's tests share: schedulers of a given size, a gate to hold a thread, a clock that
-// tests move. Nothing here lets time decide a result: Eventually only bounds how long a failure takes.
+// What the scheduler's tests share: schedulers of a given size, a gate to hold a thread, a clock
+// that tests move. Nothing here lets time decide a result: Eventually only bounds how long a
+// failure takes.
 #pragma once
 
 #include <gtest/gtest.h>
