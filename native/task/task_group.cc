@@ -95,7 +95,8 @@ void TaskGroup::Detach(std::function<void(const Status&)> done) {
   }
   internal::GroupState* state = std::exchange(state_, nullptr);
   state->Finish(1);
-  state->ReleaseHandle();
+  // The handle given back here is what kept the state alive over Finish.
+  state->ReleaseHandle();  // NOLINT(clang-analyzer-cplusplus.NewDelete)
 }
 
 }  // namespace marble::task
