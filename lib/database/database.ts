@@ -58,7 +58,7 @@ export interface CompactOptions {
   signal?: AbortSignal
   onProgress?: (progress: Progress) => void
 }
-type EventName = 'flush' | 'compaction' | 'stall' | 'backgroundError'
+type EventName = 'flush' | 'compaction' | 'stall' | 'noSpace' | 'backgroundError'
 type Listener = (info: object) => void
 
 const kDefaultState = 'default'
@@ -94,7 +94,7 @@ const compactRules: Rules<CompactOptions> = {
   signal: later(rule.signal),
   onProgress: later(rule.func),
 }
-const eventRule = oneOf('flush', 'compaction', 'stall', 'backgroundError')
+const eventRule = oneOf('flush', 'compaction', 'stall', 'noSpace', 'backgroundError')
 
 export class Database implements AsyncDisposable {
   readonly path: string
@@ -378,6 +378,7 @@ export class Database implements AsyncDisposable {
   #emit(event: string, info: object): void {
     if (event === 'backgroundError')
       this.#logger.error(info, 'background error: the database is read-only until it is reopened')
+    else if (event === 'noSpace') this.#logger.warn(info, 'the disk is full: the work is tried again when there is room')
     else this.#logger.debug(info, event)
     for (const listener of this.#listeners.get(event) ?? []) listener(info)
   }

@@ -105,12 +105,32 @@ class StateIterator {
   virtual void Prev() = 0;
 };
 
+struct LevelMetrics {
+  int level = 0;
+  uint64_t files = 0;
+  uint64_t bytes = 0;
+  uint64_t target_bytes = 0;  // 0: no limit of its own
+  double score = 0;           // 1: a compaction of it is due
+  // Since the database was opened, of compactions into this level (level 0: with each other):
+  uint64_t compactions = 0;
+  uint64_t moved_files = 0;  // came here without being rewritten
+  uint64_t bytes_read = 0;
+  uint64_t bytes_written = 0;
+  /// Bytes written for each byte that came from above; 0: none came.
+  double write_amplification = 0;
+};
 struct TableMetrics {
   std::string name;
   uint64_t memtable_rows = 0;
   uint64_t sst_files = 0;
   uint64_t sst_rows = 0;
   uint64_t sst_bytes = 0;
+  uint64_t flushed_bytes = 0;             // since the database was opened
+  uint64_t compacted_bytes = 0;           // written by compactions
+  double write_amplification = 0;         // bytes written by both for each byte flushed
+  uint64_t pending_compaction_bytes = 0;  // to be rewritten until each level is within its target
+  int base_level = 0;                     // where level 0 is merged into
+  std::vector<LevelMetrics> levels;       // those that have files or counters
 };
 struct DbMetrics {
   SequenceNumber last_sequence = 0;
@@ -118,12 +138,28 @@ struct DbMetrics {
   uint64_t memtable_bytes = 0;  // indexes; rows lie in the log's mapping
   uint64_t flushes = 0;
   uint64_t compactions = 0;
-  uint64_t stalls = 0;
+  uint64_t stalls = 0;          // times that writers began to be slowed down or to wait
+  std::string stall_reason;     // now; "", "memtables", "level0" or "pendingCompactionBytes"
+  bool stall_stopped = false;   // now: they wait
+  uint64_t delayed_writes = 0;  // that slept for a moment
+  uint64_t stopped_writes = 0;  // that had to wait
+  uint64_t stall_micros = 0;    // of both
+  uint64_t running_compactions = 0;
+  uint64_t pending_compaction_bytes = 0;  // of all tables
   uint64_t gets = 0;
   uint64_t bloom_negatives = 0;  // files skipped by bounds or Bloom filter
   uint64_t clean_batches = 0;    // scan batches that came out as slices of a file
   uint64_t merged_batches = 0;   // scan batches that had to be merged
   std::vector<TableMetrics> tables;
+};
+
+struct CompactOptions {
+  BottommostFiles bottommost = BottommostFiles::kIfUseful;
+  /// Called now and then, and at the end, on the thread that called: bytes dealt with of the bytes
+  /// that are, by estimate, to be dealt with. `done` never exceeds `total`, neither goes back.
+  std::function<void(uint64_t done, uint64_t total)> progress;
+  /// Asked about every 10 ms on the thread that called; true: stop within a chunk, kAborted.
+  std::function<bool()> cancelled;
 };
 
 class DB {
@@ -155,7 +191,8 @@ class DB {
   virtual Status DropTable(const std::string& name, bool if_exists) = 0;
   virtual std::vector<TableDescriptor> ListTables() const = 0;
 
-  /// Write a batch atomically. kBusy (retriable) when flushes do not keep up for max_block_ms.
+  /// Write a batch atomically. Near a limit of what flushes and compactions may be behind by, a
+  /// call sleeps up to a millisecond; at it, up to max_block_ms, then kBusy (retriable), naming it.
   virtual Result<SequenceNumber> Write(WriteBatch&& batch, const WriteOptions& options) = 0;
 
   /// Put a value unless the key has one; whether it was put. Atomic against all other writes.
@@ -187,10 +224,21 @@ class DB {
   /// The newest published sequence.
   virtual SequenceNumber last_sequence() const = 0;
 
-  /// Flush every memtable; returns when all is in SSTables and the log before is dropped.
+  /// Flush every memtable; returns when all is in SSTables and the log before is dropped. kNoSpace
+  /// when the disk is full: it is tried again in the background.
   virtual Status Flush() = 0;
-  /// Flush, then merge the files of one table (all tables: empty name) into one run.
+  /// Flush, then bring what a table (all tables: empty name) has in [from, to), `to` empty: to the
+  /// end, down into the last level, merged, without tombstones and versions that no snapshot needs.
+  /// Level by level, in steps of bounded size: automatic compactions of other tables, and of files
+  /// that hold writers up, go on between them. Tables without a key (only whole): join small files.
+  /// kAborted when it was cancelled or the database is closing, kTableNotFound when the table was
+  /// dropped meanwhile, kNoSpace when the disk is full: what was done until then stays done.
+  virtual Status CompactRange(const std::string& table, std::string_view from, std::string_view to,
+                              const CompactOptions& options) = 0;
+  /// The same for the whole key range.
   virtual Status Compact(const std::string& table) = 0;
+  /// What all compactions together may write in a second from now on; 0: no limit.
+  virtual void SetCompactionRate(uint64_t bytes_per_second) = 0;
   /// fdatasync of all published writes.
   virtual Status SyncLog() = 0;
 

@@ -1,11 +1,10 @@
-// The background thread: flushes sealed generations, oldest first; compacts when there is
-// nothing to flush. Between two chunks of a compaction it flushes what has become due.
+// Background work: what is due and where it runs, flushes, the installing of files, and what
+// becomes of errors. Compactions are in db_compaction.cc.
 #include <arrow/api.h>
 
 #include <algorithm>
 #include <chrono>
 
-#include "lsm/compaction/compaction_job.h"
 #include "lsm/compaction/flush_job.h"
 #include "lsm/db_impl.h"
 #include "lsm/wal/log_format.h"
@@ -13,10 +12,19 @@
 namespace marble::lsm {
 namespace {
 
+/// A full disk is looked at again after this long, then after twice as long each time.
+constexpr std::chrono::milliseconds kFirstSpaceRetry{200};
+constexpr std::chrono::milliseconds kLastSpaceRetry{10'000};
+
 int64_t MicrosSince(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() -
                                                                start)
       .count();
+}
+
+Status Stopped() {
+  return MakeError(ErrorCode::kAborted,
+                   "the database's background work was stopped: it is closing");
 }
 
 void AddFiles(const std::vector<FileMeta>& files, DbEvent* event) {
@@ -29,43 +37,100 @@ void AddFiles(const std::vector<FileMeta>& files, DbEvent* event) {
 
 }  // namespace
 
-void DbImpl::BackgroundLoop() {
-  std::unique_lock lock(mutex_);
-  while (true) {
-    TableHandle compact;
-    bool requested = false;
-    work_cv_.wait(lock, [&] {
-      if (stopping_) return true;
-      if (failed_.load()) return !compaction_requests_.empty();
-      if (!sealed_.empty() || !compaction_requests_.empty()) return true;
-      compact = PickCompaction();
-      return compact != nullptr;
-    });
-    if (stopping_) return;
-    if (!failed_.load() && !sealed_.empty()) {
-      lock.unlock();
-      const Status flushed = FlushOldest();
-      if (!flushed.ok()) SetBackgroundError(flushed);
-      lock.lock();
-      done_cv_.notify_all();
-      continue;
-    }
-    if (!compaction_requests_.empty()) {
-      compact = compaction_requests_.front();
-      compaction_requests_.pop_front();
-      requested = true;
-    }
-    if (!failed_.load() && compact != nullptr) {
-      lock.unlock();
-      const Status compacted = CompactTable(compact);
-      if (!compacted.ok() && CodeOf(compacted) != ErrorCode::kAborted) {
-        SetBackgroundError(compacted);
-      }
-      lock.lock();
-    }
-    if (requested) ++compactions_finished_;
-    done_cv_.notify_all();
+void DbImpl::ScheduleWork() {
+  if (executor_ == nullptr || stopping_ || failed_) return;
+  if (!sealed_.empty() && !flushing_ && !flush_backoff_.waiting) {
+    flushing_ = true;
+    executor_->Submit(Executor::Kind::kFlush, [this] { FlushWork(); });
   }
+  while (static_cast<int>(running_.size()) < max_compactions_) {
+    auto task = PickTask();
+    if (task == nullptr) break;
+    executor_->Submit(Executor::Kind::kCompaction, [this, task] { CompactionWork(task); });
+  }
+}
+
+void DbImpl::FlushWork() {
+  while (true) {
+    uint64_t bytes;
+    {
+      std::lock_guard lock(mutex_);
+      if (stopping_ || failed_ || sealed_.empty()) {
+        flushing_ = false;
+        return;
+      }
+      bytes = sealed_.front()->log_bytes;
+    }
+    const Status flushed = FlushOldest();
+    const bool full = CodeOf(flushed) == ErrorCode::kNoSpace && !failed_.load();
+    if (!flushed.ok() && !full) SetBackgroundError(flushed);
+    if (full) {
+      DbEvent event{DbEvent::Kind::kNoSpace, "a flush is tried again later: " + MessageOf(flushed)};
+      Emit(std::move(event));
+    }
+    {
+      std::lock_guard lock(mutex_);
+      flush_error_ = flushed;
+      if (full) {
+        ++flush_failures_;
+        flushing_ = false;
+        BackOff(&flush_backoff_, Executor::Kind::kFlush, bytes);
+      } else if (flushed.ok()) {
+        flush_backoff_ = {};
+      }
+      UpdateStall();
+      ScheduleWork();
+      done_cv_.notify_all();
+    }
+    AnnounceStallEnd();
+    if (full) return;
+  }
+}
+
+void DbImpl::UpdateStall() {
+  WriteStall::Load load;
+  load.sealed = static_cast<int>(sealed_.size());
+  for (const auto& [id, table] : tables_) {
+    load.pending_bytes += table->shape.pending_bytes;
+    if (!table->info().keyed()) continue;  // its files are read one after the other anyway
+    load.level0_files = std::max(load.level0_files, table->super_version()->files->level0.size());
+  }
+  const bool stopped = stall_.stopped();
+  stall_.Update(load);
+  if (stopped && !stall_.stopped()) done_cv_.notify_all();
+}
+
+void DbImpl::AnnounceStallEnd() {
+  if (!stall_announced_.load(std::memory_order_relaxed)) return;
+  DbEvent event{DbEvent::Kind::kStall, "writes go on"};
+  {
+    std::lock_guard lock(mutex_);
+    if (stall_.reason() != StallReason::kNone || !stall_announced_.exchange(false)) return;
+    event.micros = MicrosSince(stall_since_);
+  }
+  Emit(std::move(event));
+}
+
+void DbImpl::BackOff(SpaceBackoff* backoff, Executor::Kind kind, uint64_t needed_bytes) {
+  backoff->delay = std::clamp(backoff->delay * 2, kFirstSpaceRetry, kLastSpaceRetry);
+  backoff->needed_bytes = needed_bytes;
+  backoff->waiting = true;
+  executor_->Submit(
+      kind, [this, backoff, kind] { RetryAfterBackoff(backoff, kind); }, backoff->delay);
+}
+
+void DbImpl::RetryAfterBackoff(SpaceBackoff* backoff, Executor::Kind kind) {
+  const Result<io::SpaceInfo> space = options_.file_system->DiskSpace(dir_);
+  std::lock_guard lock(mutex_);
+  if (!backoff->waiting) return;  // somebody did not want to wait
+  // What is needed is an upper bound: now and then it is tried with less.
+  if (space.ok() && space->free_bytes < backoff->needed_bytes && backoff->delay < kLastSpaceRetry) {
+    BackOff(backoff, kind, backoff->needed_bytes);
+    return;
+  }
+  backoff->waiting = false;
+  for (const auto& [id, table] : tables_) table->check_compaction = true;
+  ScheduleWork();
 }
 
 FoldRules DbImpl::RulesFor(const TableState& table) const {
@@ -113,7 +178,12 @@ Status DbImpl::LogAndInstall(const std::function<std::optional<VersionEdit>()>& 
   std::lock_guard manifest_lock(manifest_mutex_);
   const std::optional<VersionEdit> edit = make_edit();
   if (!edit) return Status::OK();
-  MARBLE_RETURN_NOT_OK(manifest_->Append(*edit));
+  const Status logged = manifest_->Append(*edit);
+  if (!logged.ok()) {
+    // A full disk may pass; anything else leaves it open what the manifest says.
+    if (!manifest_->usable() || CodeOf(logged) != ErrorCode::kNoSpace) SetBackgroundError(logged);
+    return logged;
+  }
   std::lock_guard lock(mutex_);
   install();
   return Status::OK();
@@ -135,7 +205,17 @@ void DbImpl::Reinstall(TableState* table, const Memtable* flushed, std::vector<L
                     ? old->files
                     : ChangeTableVersion(*old->files, removed, std::move(added));
   table->InstallSuperVersion(std::move(next));
+  UpdateShape(table);
+  UpdateStall();
   for (const auto& file : gone) file->obsolete.store(true, std::memory_order_release);
+}
+
+void DbImpl::RemoveFiles(const std::vector<FileMeta>& metas) {
+  if (failed_.load()) return;
+  for (const FileMeta& meta : metas) {
+    (void)options_.file_system->Remove(dir_ + "/" + SstArrowName(meta.number));
+    (void)options_.file_system->Remove(dir_ + "/" + SstIdxName(meta.number));
+  }
 }
 
 Status DbImpl::VerifySegments(const Generation& generation) const {
@@ -173,7 +253,6 @@ Status DbImpl::FlushOldest() {
   std::vector<Flushed> work;
   {
     std::lock_guard lock(mutex_);
-    if (sealed_.empty()) return Status::OK();
     generation = sealed_.front();
     for (const auto& memtable : generation->memtables) {
       if (memtable == nullptr) continue;
@@ -183,110 +262,69 @@ Status DbImpl::FlushOldest() {
   }
   MARBLE_RETURN_NOT_OK(log_->background_error());
   MARBLE_RETURN_NOT_OK(VerifySegments(*generation));
-  bool any = false;
-  for (Flushed& item : work) {
-    const SuperVersionRef version = item.table->super_version();
+  DbEvent event{DbEvent::Kind::kFlush, "flushes a memtable generation"};
+  event.phase = DbEvent::Phase::kBegin;
+  Emit(event);
+  const auto write = [&]() -> Status {
     // After the generation was sealed: whoever takes a snapshot from now on sees all of it.
-    MARBLE_ASSIGN_OR_RETURN(
-        item.metas, FlushMemtable(item.table->info_ref(), item.memtable.get(), *version->files,
-                                  RulesFor(*item.table), NewRunOptions()));
-    any = any || !item.metas.empty();
-  }
-  if (any) MARBLE_RETURN_NOT_OK(options_.file_system->SyncDir(dir_));
-  DbEvent event{DbEvent::Kind::kFlush, "flushed a memtable generation"};
-  for (Flushed& item : work) {
-    MARBLE_ASSIGN_OR_RETURN(item.files, OpenFiles(item.table->info(), item.metas));
-    AddFiles(item.metas, &event);
-  }
-  MARBLE_RETURN_NOT_OK(LogAndInstall(
-      [&]() -> std::optional<VersionEdit> {
-        VersionEdit edit;
-        for (const Flushed& item : work) {
-          if (item.table->dropped()) {
-            for (const auto& [level, file] : item.files) file->obsolete.store(true);
-            continue;
+    for (Flushed& item : work) {
+      // Compactions may replace these files meanwhile: then they hold no other keys than now.
+      const SuperVersionRef version = item.table->super_version();
+      MARBLE_ASSIGN_OR_RETURN(
+          item.metas, FlushMemtable(item.table->info_ref(), item.memtable.get(), *version->files,
+                                    RulesFor(*item.table), NewRunOptions()));
+      AddFiles(item.metas, &event);
+    }
+    if (event.files > 0) MARBLE_RETURN_NOT_OK(options_.file_system->SyncDir(dir_));
+    for (Flushed& item : work) {
+      MARBLE_ASSIGN_OR_RETURN(item.files, OpenFiles(item.table->info(), item.metas));
+    }
+    event.phase = DbEvent::Phase::kInstall;
+    Emit(event);
+    return LogAndInstall(
+        [&]() -> std::optional<VersionEdit> {
+          VersionEdit edit;
+          for (const Flushed& item : work) {
+            if (item.table->dropped()) {
+              for (const auto& [level, file] : item.files) file->obsolete.store(true);
+              continue;
+            }
+            edit.added_files.insert(edit.added_files.end(), item.metas.begin(), item.metas.end());
           }
-          edit.added_files.insert(edit.added_files.end(), item.metas.begin(), item.metas.end());
-        }
-        edit.next_file_number = next_file_.load();
-        edit.log_first_segment = generation->last_segment + 1;
-        edit.log_position = generation->end;
-        edit.last_sequence = std::max(manifest_->state().last_sequence, generation->last_sequence);
-        return edit;
-      },
-      [&] {
-        for (Flushed& item : work) {
-          item.table->memtable_size_hint.store(item.memtable->num_keys());
-          if (item.table->dropped()) continue;
-          Reinstall(item.table.get(), item.memtable.get(), std::move(item.files), {});
-        }
-        sealed_.pop_front();
-        num_sealed_.store(static_cast<int>(sealed_.size()));
-        flushed_generation_ = generation->id;
-      }));
+          edit.next_file_number = next_file_.load();
+          edit.log_first_segment = generation->last_segment + 1;
+          edit.log_position = generation->end;
+          edit.last_sequence =
+              std::max(manifest_->state().last_sequence, generation->last_sequence);
+          return edit;
+        },
+        [&] {
+          for (Flushed& item : work) {
+            item.table->memtable_size_hint.store(item.memtable->num_keys());
+            if (item.table->dropped()) continue;
+            for (const FileMeta& meta : item.metas) {
+              item.table->flushed_bytes += meta.arrow_bytes + meta.idx_bytes;
+            }
+            Reinstall(item.table.get(), item.memtable.get(), std::move(item.files), {});
+          }
+          sealed_.pop_front();
+          flushed_generation_ = generation->id;
+          UpdateStall();
+        });
+  };
+  const Status written = write();
+  if (!written.ok()) {
+    for (Flushed& item : work) {
+      item.files.clear();  // unmapped before they are removed
+      RemoveFiles(item.metas);
+    }
+    return written;
+  }
   // Only now: the manifest no longer needs these segments.
   for (const std::string& path : generation->log_paths) (void)options_.file_system->Remove(path);
   DbCounters::Add(counters_->flushes);
-  done_cv_.notify_all();
-  event.micros = MicrosSince(start);
-  Emit(std::move(event));
-  return Status::OK();
-}
-
-TableHandle DbImpl::PickCompaction() {
-  for (const auto& [id, table] : tables_) {
-    if (!table->info().keyed()) continue;
-    const SuperVersionRef version = table->super_version();
-    if (static_cast<int>(version->files->level0.size()) >=
-        std::max(2, options_.compaction_trigger)) {
-      return table;
-    }
-  }
-  return nullptr;
-}
-
-Status DbImpl::CompactTable(const TableHandle& table) {
-  const auto start = std::chrono::steady_clock::now();
-  const std::shared_ptr<const TableVersion> files = table->super_version()->files;
-  if (table->dropped() || !table->info().keyed() || !NeedsCompaction(*files, RulesFor(*table))) {
-    return Status::OK();
-  }
-  const FoldRules rules = RulesFor(*table);
-  RunWriterOptions options = NewRunOptions();
-  options.between_chunks = [this]() -> Status {
-    while (true) {
-      {
-        std::lock_guard lock(mutex_);
-        if (stopping_) return MakeError(ErrorCode::kAborted, "the database is closing");
-        if (sealed_.empty()) return Status::OK();
-      }
-      MARBLE_RETURN_NOT_OK(FlushOldest());
-    }
-  };
-  MARBLE_ASSIGN_OR_RETURN(const std::vector<FileMeta> metas,
-                          CompactFiles(table->info_ref(), *files, rules, options));
-  if (!metas.empty()) MARBLE_RETURN_NOT_OK(options_.file_system->SyncDir(dir_));
-  MARBLE_ASSIGN_OR_RETURN(std::vector<LevelFile> opened, OpenFiles(table->info(), metas));
-  std::vector<SstFileRef> removed;
-  files->ForEachFile([&](int, const SstFileRef& file) { removed.push_back(file); });
-  MARBLE_RETURN_NOT_OK(LogAndInstall(
-      [&]() -> std::optional<VersionEdit> {
-        if (table->dropped()) {
-          for (const auto& [level, file] : opened) file->obsolete.store(true);
-          return std::nullopt;
-        }
-        VersionEdit edit;
-        edit.added_files = metas;
-        for (const auto& file : removed) {
-          edit.removed_files.emplace_back(table->id(), file->meta.number);
-        }
-        edit.next_file_number = next_file_.load();
-        return edit;
-      },
-      [&] { Reinstall(table.get(), nullptr, std::move(opened), removed); }));
-  DbCounters::Add(counters_->compactions);
-  DbEvent event{DbEvent::Kind::kCompaction, "merged the files of '" + table->info().name() + "'"};
-  AddFiles(metas, &event);
+  event.phase = DbEvent::Phase::kEnd;
+  event.message = "flushed a memtable generation";
   event.micros = MicrosSince(start);
   Emit(std::move(event));
   return Status::OK();
@@ -305,60 +343,30 @@ void DbImpl::SetBackgroundError(const Status& status) {
   done_cv_.notify_all();
 }
 
-namespace {
-Status Stopped() {
-  return MakeError(ErrorCode::kAborted,
-                   "the database's background work was stopped: it is closing");
-}
-}  // namespace
-
 Status DbImpl::Flush() {
   const CallGuard guard(&calls_);
-  const auto run = [this]() -> Status {
-    MARBLE_RETURN_NOT_OK(CheckOpen());
-    MARBLE_RETURN_NOT_OK(CheckWritable());
-    bool roll;
-    {
-      std::lock_guard lock(mutex_);
-      roll = active_ != nullptr;
-    }
-    if (roll) MARBLE_RETURN_NOT_OK(log_->Roll([this] { Seal(); }).status());
-    {
-      std::unique_lock lock(mutex_);
-      const uint64_t target = sealed_.empty() ? flushed_generation_ : sealed_.back()->id;
-      done_cv_.wait(lock,
-                    [&] { return flushed_generation_ >= target || failed_.load() || stopping_; });
-      if (flushed_generation_ < target && stopping_) return Stopped();
-    }
-    return CheckWritable();
-  };
-  return run();
-}
-
-Status DbImpl::Compact(const std::string& name) {
   MARBLE_RETURN_NOT_OK(CheckOpen());
-  std::vector<TableHandle> targets;
-  if (name.empty()) {
+  MARBLE_RETURN_NOT_OK(CheckWritable());
+  bool roll;
+  {
     std::lock_guard lock(mutex_);
-    for (const auto& [id, table] : tables_) targets.push_back(table);
-  } else {
-    MARBLE_ASSIGN_OR_RETURN(auto table, GetTable(name));
-    targets.push_back(std::move(table));
+    roll = active_ != nullptr;
   }
-  const CallGuard guard(&calls_);
-  const auto run = [&]() -> Status {
-    MARBLE_RETURN_NOT_OK(Flush());
+  if (roll) MARBLE_RETURN_NOT_OK(log_->Roll([this] { Seal(); }).status());
+  {
     std::unique_lock lock(mutex_);
-    for (auto& table : targets) compaction_requests_.push_back(std::move(table));
-    compactions_requested_ += targets.size();
-    const uint64_t ticket = compactions_requested_;
-    work_cv_.notify_one();
-    done_cv_.wait(lock, [&] { return compactions_finished_ >= ticket || stopping_; });
-    if (compactions_finished_ < ticket) return Stopped();
-    lock.unlock();
-    return CheckWritable();
-  };
-  return run();
+    const uint64_t target = sealed_.empty() ? flushed_generation_ : sealed_.back()->id;
+    const uint64_t failures = flush_failures_;
+    if (flush_backoff_.waiting) {  // the caller wants to know now
+      flush_backoff_.waiting = false;
+      ScheduleWork();
+    }
+    done_cv_.wait(lock, [&] {
+      return flushed_generation_ >= target || failed_ || stopping_ || flush_failures_ > failures;
+    });
+    if (flushed_generation_ < target && !failed_) return stopping_ ? Stopped() : flush_error_;
+  }
+  return CheckWritable();
 }
 
 Status DbImpl::SyncLog() {

@@ -68,7 +68,7 @@ Result<TableHandle> DbImpl::CreateTable(TableDescriptor descriptor, bool if_not_
   edit.next_table_id = info->id() + 1;
   const Status logged = manifest_->Append(edit);
   if (!logged.ok()) {
-    SetBackgroundError(logged);
+    if (CodeOf(logged) != ErrorCode::kNoSpace || !manifest_->usable()) SetBackgroundError(logged);
     return logged;
   }
   auto table = std::make_shared<TableState>(std::move(info), this, options_.clock);
@@ -115,7 +115,7 @@ Status DbImpl::DropTable(const std::string& name, bool if_exists) {
   edit.dropped_tables.push_back(table->id());
   const Status logged = manifest_->Append(edit);
   if (!logged.ok()) {
-    SetBackgroundError(logged);
+    if (CodeOf(logged) != ErrorCode::kNoSpace || !manifest_->usable()) SetBackgroundError(logged);
     return logged;
   }
   std::lock_guard lock(mutex_);
@@ -128,6 +128,8 @@ Status DbImpl::DropTable(const std::string& name, bool if_exists) {
   auto empty = std::make_shared<SuperVersion>();
   empty->files = std::make_shared<TableVersion>();
   table->InstallSuperVersion(std::move(empty));
+  UpdateStall();
+  ScheduleWork();  // a manual compaction of it ends
   return Status::OK();
 }
 
@@ -277,17 +279,58 @@ SnapshotRef DbImpl::GetSnapshot() {
 
 // --- Metrics ----------------------------------------------------------------------------------
 
+namespace {
+
+void AddLevelMetrics(const TableState& table, const TableVersion& files, TableMetrics* out) {
+  const LevelShape& shape = table.shape;
+  out->flushed_bytes = table.flushed_bytes.load();
+  out->base_level = shape.base_level;
+  out->pending_compaction_bytes = shape.pending_bytes;
+  for (int level = 0; level < limits::kNumLevels; ++level) {
+    const LevelCounters& counters = table.level_counters[level];
+    LevelMetrics m;
+    m.level = level;
+    m.files = level == 0                       ? files.level0.size()
+              : files.levels[level] == nullptr ? 0
+                                               : files.levels[level]->size();
+    m.bytes = shape.bytes[level];
+    m.target_bytes = shape.target[level];
+    m.score = shape.score[level];
+    m.compactions = counters.compactions.load();
+    m.moved_files = counters.moved_files.load();
+    m.bytes_read = counters.bytes_read.load();
+    m.bytes_written = counters.bytes_written.load();
+    const uint64_t in = counters.bytes_in.load();
+    if (in > 0)
+      m.write_amplification = static_cast<double>(m.bytes_written) / static_cast<double>(in);
+    out->compacted_bytes += m.bytes_written;
+    if (m.files > 0 || m.compactions > 0 || m.moved_files > 0) out->levels.push_back(m);
+  }
+  if (out->flushed_bytes > 0) {
+    out->write_amplification = static_cast<double>(out->flushed_bytes + out->compacted_bytes) /
+                               static_cast<double>(out->flushed_bytes);
+  }
+}
+
+}  // namespace
+
 DbMetrics DbImpl::metrics() const {
   DbMetrics m;
   m.last_sequence = last_sequence();
   m.flushes = counters_->flushes.load();
   m.compactions = counters_->compactions.load();
   m.stalls = counters_->stalls.load();
+  m.delayed_writes = counters_->delayed_writes.load();
+  m.stopped_writes = counters_->stopped_writes.load();
+  m.stall_micros = counters_->stall_micros.load();
   m.gets = counters_->gets.load();
   m.bloom_negatives = counters_->bloom_negatives.load();
   m.clean_batches = counters_->clean_batches.load();
   m.merged_batches = counters_->merged_batches.load();
   std::lock_guard lock(mutex_);
+  m.stall_reason = StallReasonName(stall_.reason());
+  m.stall_stopped = stall_.stopped();
+  m.running_compactions = running_.size();
   for (const auto& generation : sealed_) m.log_bytes += generation->log_bytes;
   if (active_ != nullptr) m.log_bytes += active_->log_bytes;
   for (const auto& [name, table] : tables_by_name_) {
@@ -303,14 +346,15 @@ DbMetrics DbImpl::metrics() const {
       t.sst_rows += file->meta.rows;
       t.sst_bytes += file->bytes();
     });
+    AddLevelMetrics(*table, *version->files, &t);
+    m.pending_compaction_bytes += t.pending_compaction_bytes;
     m.tables.push_back(std::move(t));
   }
   return m;
 }
 
 bool DbImpl::writable() const {
-  return !closed_.load() && !failed_.load() &&
-         num_sealed_.load() < std::max(1, options_.max_immutable_generations - 1);
+  return !closed_.load() && !failed_.load() && stall_.reason() == StallReason::kNone;
 }
 
 void DbImpl::Emit(DbEvent event) const {

@@ -2,25 +2,30 @@
 //
 // Threads. Writers append to the log; in their turn (log order, one at a time) they apply their
 // batch to the active generation's memtables and move visible_sequence_ on. Readers take a
-// table's super version, then the sequence number. One background thread flushes sealed
-// generations, oldest first, and compacts; it alone changes which files a table has.
+// table's super version, then the sequence number. Background work runs on an executor: at most
+// one flush (sealed generations, oldest first), which alone adds files from memtables, and up to
+// max_compactions compactions of disjoint inputs, which replace files. ScheduleWork submits what
+// is due; it is called after everything that may make something due.
 //
-// Locks, in this order: (log's turn) → mutex_; manifest_mutex_ → mutex_. Nobody calls the log
-// while holding mutex_. mutex_ guards generations, the catalog's maps and the installing of
-// super versions; manifest_mutex_ the manifest and its fsyncs.
+// Locks, in this order: (log's turn) → mutex_; manifest_mutex_ → mutex_; the snapshot list's hook →
+// mutex_. Nobody calls the log while holding mutex_. mutex_ guards generations, the catalog's maps,
+// what runs and the installing of super versions; manifest_mutex_ the manifest and its fsyncs.
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <deque>
 #include <map>
 #include <memory>
 #include <mutex>
 #include <string>
-#include <thread>
 #include <vector>
 
-#include "lsm/compaction/run_writer.h"
+#include "lsm/compaction/compaction_job.h"
+#include "lsm/compaction/compaction_picker.h"
+#include "lsm/compaction/executor.h"
+#include "lsm/compaction/rate_limiter.h"
 #include "lsm/compaction/version_folder.h"
 #include "lsm/db.h"
 #include "lsm/read/counters.h"
@@ -29,6 +34,7 @@
 #include "lsm/version/manifest_log.h"
 #include "lsm/wal/log_reader.h"
 #include "lsm/wal/log_writer.h"
+#include "lsm/write_stall.h"
 
 namespace marble::lsm {
 
@@ -48,6 +54,35 @@ struct Generation {
   /// Where rows of unlogged tables lie; allocated from in the log's turn.
   std::shared_ptr<Arena> unlogged = std::make_shared<Arena>();
   uint64_t unlogged_bytes = 0;
+};
+
+/// A manual compaction that somebody waits for. Under mutex_, but for the atomics.
+struct ManualCompaction {
+  TableHandle table;
+  RangeWalk walk;
+  bool running = false;  // a step is under way
+  bool done = false;
+  Status status;
+  std::atomic<bool> cancelled{false};
+  std::atomic<uint64_t> done_bytes{0};
+  std::atomic<uint64_t> total_bytes{0};  // an estimate
+};
+
+/// One compaction from its choice until its files are installed.
+struct CompactionTask {
+  TableHandle table;
+  CompactionPlan plan;
+  std::shared_ptr<const TableVersion> version;  // that the plan was made for
+  std::vector<SstFileRef> inputs;               // of the input level, in the plan's order
+  std::vector<SstFileRef> overlapped;
+  std::shared_ptr<ManualCompaction> manual;  // whose step it is; null: automatic
+};
+
+/// When to try again after the disk was full. Under mutex_.
+struct SpaceBackoff {
+  bool waiting = false;
+  std::chrono::milliseconds delay{0};
+  uint64_t needed_bytes = 0;
 };
 
 /// A call that Close waits for.
@@ -101,7 +136,12 @@ class DbImpl : public DB {
   }
 
   Status Flush() override;
-  Status Compact(const std::string& table) override;
+  Status CompactRange(const std::string& table, std::string_view from, std::string_view to,
+                      const CompactOptions& options) override;
+  Status Compact(const std::string& table) override { return CompactRange(table, {}, {}, {}); }
+  void SetCompactionRate(uint64_t bytes_per_second) override {
+    rate_limiter_.SetRate(bytes_per_second);
+  }
   Status SyncLog() override;
   DbMetrics metrics() const override;
   bool writable() const override;
@@ -137,29 +177,60 @@ class DbImpl : public DB {
   Result<Memtable*> MemtableFor(TableId id);
   /// In the log's turn: the active generation becomes immutable.
   void Seal();
-  /// Slow down or wait while flushes are behind; kBusy after max_block_ms.
+  /// Slow down or wait while flushes or compactions are behind; kBusy after max_block_ms.
   Status WaitForRoom(size_t bytes);
   Status CheckWritable() const;
 
   // --- background (db_background.cc) ---------------------------------------------------------
-  void BackgroundLoop();
+  /// Under mutex_: submit the work that is due.
+  void ScheduleWork();
+  /// Under mutex_: what writers are held up by, after anything that it depends on has changed.
+  void UpdateStall();
+  /// Tell the listener of a stall that has ended; without mutex_.
+  void AnnounceStallEnd();
+  void FlushWork();
   Status FlushOldest();
   /// Check every record of a sealed segment again: what memory has lost must not reach a file.
   Status VerifySegments(const Generation& generation) const;
-  Status CompactTable(const TableHandle& table);
-  TableHandle PickCompaction();
   RunWriterOptions NewRunOptions();
   /// Make an edit durable, then live: `make_edit` runs under manifest_mutex_ (no table can be
   /// dropped meanwhile; nullopt: nothing to do), `install` under mutex_ as well.
   Status LogAndInstall(const std::function<std::optional<VersionEdit>()>& make_edit,
                        const std::function<void()>& install);
   /// Under mutex_: a table's super version with other files and without one memtable.
-  static void Reinstall(TableState* table, const Memtable* flushed, std::vector<LevelFile> added,
-                        const std::vector<SstFileRef>& removed);
+  void Reinstall(TableState* table, const Memtable* flushed, std::vector<LevelFile> added,
+                 const std::vector<SstFileRef>& removed);
   Result<std::vector<LevelFile>> OpenFiles(const TableInfo& info,
                                            const std::vector<FileMeta>& metas);
+  /// Remove files that were written but are in no manifest. After an error that made the database
+  /// read-only it is not known whether they are: they stay, and the next open decides.
+  void RemoveFiles(const std::vector<FileMeta>& metas);
   void SetBackgroundError(const Status& status);
+  /// The disk was full: try again later. Under mutex_.
+  void BackOff(SpaceBackoff* backoff, Executor::Kind kind, uint64_t needed_bytes);
+  void RetryAfterBackoff(SpaceBackoff* backoff, Executor::Kind kind);
   void Emit(DbEvent event) const;
+
+  // --- compactions (db_compaction.cc) --------------------------------------------------------
+  /// Under mutex_.
+  PickerTable PickerViewOf(const TableState& table) const;
+  void UpdateShape(TableState* table);
+  std::shared_ptr<CompactionTask> PickTask();
+  std::shared_ptr<CompactionTask> NewTask(const TableHandle& table, CompactionPlan plan);
+  /// On an executor's thread: one compaction from beginning to end.
+  void CompactionWork(const std::shared_ptr<CompactionTask>& task);
+  Status RunCompaction(CompactionTask* task);
+  Status MoveFiles(CompactionTask* task);
+  CompactionJob MakeJob(CompactionTask* task);
+  /// With merges, a value that has expired by now may still count for an operand that was written
+  /// in time and lies in a newer run: forget only what had expired before all of those.
+  void LimitExpiry(const CompactionTask& task, FoldRules* rules) const;
+  Status PollCompaction(const CompactionTask& task) const;
+  DbEvent CompactionEvent(const CompactionTask& task, DbEvent::Phase phase) const;
+  void SnapshotReleased();
+  Status RunManual(const std::vector<std::shared_ptr<ManualCompaction>>& requests,
+                   const CompactOptions& options);
+  uint64_t EstimateManual(const ManualCompaction& request) const;
 
   /// What a table's file reader needs.
   SstReaderOptions ReaderOptionsOf(const TableInfo& info) const;
@@ -196,7 +267,6 @@ class DbImpl : public DB {
   std::atomic<FileNumber> next_file_{1};
 
   mutable std::mutex mutex_;
-  std::condition_variable work_cv_;  // for the background thread
   std::condition_variable done_cv_;  // a flush or compaction has ended
   std::map<TableId, TableHandle> tables_;
   std::map<std::string, TableHandle> tables_by_name_;
@@ -204,17 +274,28 @@ class DbImpl : public DB {
   std::deque<std::shared_ptr<Generation>> sealed_;  // oldest first
   uint64_t next_generation_ = 1;
   uint64_t flushed_generation_ = 0;
-  bool stopping_ = false;
-  std::deque<TableHandle> compaction_requests_;
-  uint64_t compactions_requested_ = 0;
-  uint64_t compactions_finished_ = 0;
+  bool flushing_ = false;
+  SpaceBackoff flush_backoff_;
+  uint64_t flush_failures_ = 0;  // for lack of space
+  Status flush_error_;           // the last of them
+  std::vector<std::shared_ptr<CompactionTask>> running_;
+  std::deque<std::shared_ptr<ManualCompaction>> manual_;  // oldest first
+  SpaceBackoff compaction_backoff_;
   Status background_error_;  // why the database is read-only
 
-  std::atomic<int> num_sealed_{0};
-  std::atomic<bool> failed_{false};       // background_error_ is set
-  std::atomic<size_t> unslept_bytes_{0};  // written since the last slow-down
-  std::atomic<bool> roll_due_{false};     // unlogged rows fill the active generation
-  std::thread background_;
+  std::atomic<bool> stopping_{false};  // set under mutex_
+  std::atomic<bool> failed_{false};    // background_error_ is set
+  std::atomic<bool> roll_due_{false};  // unlogged rows fill the active generation
+  /// The least sequence that the oldest snapshot must reach for a compaction to be due.
+  std::atomic<SequenceNumber> waits_for_snapshot_{kMaxSequence};
+
+  const CompactionPicker picker_;
+  const int max_compactions_;
+  RateLimiter rate_limiter_;
+  WriteStall stall_;
+  std::atomic<bool> stall_announced_{false};
+  std::chrono::steady_clock::time_point stall_since_;  // under mutex_
+  std::unique_ptr<Executor> executor_;                 // ends first
 };
 
 }  // namespace marble::lsm

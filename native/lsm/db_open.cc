@@ -28,16 +28,95 @@ std::string NewDatabaseId() {
   return id;
 }
 
+int DefaultThreads() {
+  return std::max(1, static_cast<int>(std::thread::hardware_concurrency()) / 2);
+}
+
+int Trigger(const DbOptions& o) { return std::max(2, o.compaction_trigger); }
+int Level0Slowdown(const DbOptions& o) {
+  return o.level0_slowdown_files > 0 ? o.level0_slowdown_files : 3 * Trigger(o);
+}
+int Level0Stop(const DbOptions& o) {
+  if (o.level0_stop_files > 0) return o.level0_stop_files;
+  return std::max(6 * Trigger(o), 2 * Level0Slowdown(o));
+}
+
+/// Options that would leave writers waiting for ever, or mean nothing.
+Status CheckOptions(const DbOptions& o) {
+  const auto bad = [](const std::string& what) {
+    return MakeError(ErrorCode::kInvalidArgument, "database options: " + what);
+  };
+  const auto number = [](auto value) { return std::to_string(value); };
+  if (o.compaction_trigger < 1) {
+    return bad("compactionTrigger is " + number(o.compaction_trigger) + ", not at least 1");
+  }
+  if (o.level0_slowdown_files < 0 || o.level0_stop_files < 0 || o.max_compactions < 0 ||
+      o.max_subcompactions < 0) {
+    return bad(
+        "level0SlowdownFiles, level0StopFiles, maxCompactions and maxSubcompactions must "
+        "not be negative");
+  }
+  // Else writers would be held up before a compaction is due that could help.
+  if (Level0Slowdown(o) <= Trigger(o)) {
+    return bad("level0SlowdownFiles (" + number(Level0Slowdown(o)) +
+               ") must be more than compactionTrigger (" + number(Trigger(o)) + ")");
+  }
+  if (Level0Stop(o) < Level0Slowdown(o)) {
+    return bad("level0StopFiles (" + number(Level0Stop(o)) +
+               ") must not be less than level0SlowdownFiles (" + number(Level0Slowdown(o)) + ")");
+  }
+  if (o.level_base_bytes == 0) return bad("levelBaseBytes must not be 0");
+  if (!(o.level_multiplier >= 2 && o.level_multiplier <= 1000)) {
+    return bad("levelMultiplier is " + number(o.level_multiplier) + ", not between 2 and 1000");
+  }
+  if (o.target_file_bytes == 0 || o.target_file_bytes > limits::kMaxSstBytes) {
+    return bad("targetFileBytes is " + number(o.target_file_bytes) + ", not between 1 and " +
+               number(limits::kMaxSstBytes));
+  }
+  if (o.pending_compaction_slowdown_bytes == 0 ||
+      o.pending_compaction_stop_bytes < o.pending_compaction_slowdown_bytes) {
+    return bad("pendingCompactionStopBytes (" + number(o.pending_compaction_stop_bytes) +
+               ") must not be less than pendingCompactionSlowdownBytes (" +
+               number(o.pending_compaction_slowdown_bytes) + "), nor that be 0");
+  }
+  return Status::OK();
+}
+
+LevelOptions LevelOptionsOf(const DbOptions& o) {
+  LevelOptions levels;
+  levels.level0_files = Trigger(o);
+  levels.level0_most_files = std::min(2 * Trigger(o), Level0Slowdown(o));
+  levels.base_bytes = o.level_base_bytes;
+  levels.multiplier = o.level_multiplier;
+  levels.file_bytes = o.target_file_bytes;
+  return levels;
+}
+
+StallLimits StallLimitsOf(const DbOptions& o) {
+  StallLimits limits;
+  limits.max_sealed = std::max(1, o.max_immutable_generations);
+  limits.segment_bytes = o.log_segment_bytes;
+  limits.level0_slowdown = static_cast<size_t>(Level0Slowdown(o));
+  limits.level0_stop = static_cast<size_t>(Level0Stop(o));
+  limits.pending_slowdown = o.pending_compaction_slowdown_bytes;
+  limits.pending_stop = o.pending_compaction_stop_bytes;
+  return limits;
+}
 }  // namespace
 
 DbImpl::DbImpl(std::string path, std::string dir, DbOptions options)
     : path_(std::move(path)),
       dir_(std::move(dir)),
       options_(std::move(options)),
-      apply_([this](const PublishedRecord& record) { return Apply(record, {}); }) {}
+      apply_([this](const PublishedRecord& record) { return Apply(record, {}); }),
+      picker_(LevelOptionsOf(options_)),
+      max_compactions_(options_.max_compactions > 0 ? options_.max_compactions : DefaultThreads()),
+      rate_limiter_(options_.compaction_bytes_per_second),
+      stall_(StallLimitsOf(options_)) {}
 
 Result<std::shared_ptr<DB>> DbImpl::Open(const std::string& path, const DbOptions& given) {
   if (path.empty()) return MakeError(ErrorCode::kInvalidArgument, "a database needs a path");
+  MARBLE_RETURN_NOT_OK(CheckOptions(given));
   DbOptions options = given;
   std::string dir = path;
   if (path == kMemoryPath) {
@@ -99,7 +178,11 @@ Status DbImpl::Start() {
   }
   MARBLE_RETURN_NOT_OK(LoadTables(state));
   MARBLE_RETURN_NOT_OK(Recover(std::move(state), manifest_number, torn));
-  background_ = std::thread([this] { BackgroundLoop(); });
+  snapshots_->OnOldestReleased([this] { SnapshotReleased(); });
+  std::lock_guard lock(mutex_);
+  executor_ = NewThreadExecutor(max_compactions_);
+  UpdateStall();
+  ScheduleWork();
   return Status::OK();
 }
 
@@ -113,6 +196,7 @@ Status DbImpl::LoadTables(const ManifestState& state) {
     auto version = std::make_shared<SuperVersion>();
     version->files = ChangeTableVersion({}, {}, std::move(opened));
     table->InstallSuperVersion(std::move(version));
+    UpdateShape(table.get());
     tables_[id] = table;
     tables_by_name_[descriptor.name] = table;
   }
@@ -213,14 +297,18 @@ void DbImpl::StopBackground() {
   {
     std::lock_guard lock(mutex_);
     stopping_ = true;
-    work_cv_.notify_all();
     done_cv_.notify_all();
   }
-  if (background_.joinable()) background_.join();
+  if (executor_ != nullptr) executor_->Stop();
 }
 
 Status DbImpl::Close() {
   if (closed_.exchange(true)) return Status::OK();
+  snapshots_->OnOldestReleased(nullptr);
+  {
+    std::lock_guard lock(mutex_);
+    done_cv_.notify_all();  // those who wait for room or for a compaction
+  }
   while (calls_.load() > 0) std::this_thread::sleep_for(std::chrono::microseconds(100));
   StopBackground();
   Status status;

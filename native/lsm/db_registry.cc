@@ -41,6 +41,18 @@ std::string Conflicts(const DbOptions& a, const DbOptions& b) {
   check(a.max_immutable_generations == b.max_immutable_generations, "maxImmutableGenerations");
   check(a.max_block_ms == b.max_block_ms, "maxBlockMs");
   check(a.compaction_trigger == b.compaction_trigger, "compactionTrigger");
+  check(a.level0_slowdown_files == b.level0_slowdown_files, "level0SlowdownFiles");
+  check(a.level0_stop_files == b.level0_stop_files, "level0StopFiles");
+  check(a.level_base_bytes == b.level_base_bytes, "levelBaseBytes");
+  check(a.level_multiplier == b.level_multiplier, "levelMultiplier");
+  check(a.target_file_bytes == b.target_file_bytes, "targetFileBytes");
+  check(a.pending_compaction_slowdown_bytes == b.pending_compaction_slowdown_bytes,
+        "pendingCompactionSlowdownBytes");
+  check(a.pending_compaction_stop_bytes == b.pending_compaction_stop_bytes,
+        "pendingCompactionStopBytes");
+  check(a.max_compactions == b.max_compactions, "maxCompactions");
+  check(a.max_subcompactions == b.max_subcompactions, "maxSubcompactions");
+  check(a.compaction_bytes_per_second == b.compaction_bytes_per_second, "compactionBytesPerSecond");
   return names;
 }
 

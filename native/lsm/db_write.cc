@@ -14,9 +14,6 @@
 namespace marble::lsm {
 namespace {
 
-/// While flushes are behind, a writer sleeps kSleep for every so many bytes: about 64 MB/s.
-constexpr size_t kBytesPerSleep = 64 * 1024;
-constexpr auto kSleep = std::chrono::milliseconds(1);
 /// Merge operands on one key from which, at each power of two, their sum is put on top.
 constexpr uint32_t kFoldFrom = 8;
 
@@ -105,30 +102,55 @@ Result<std::optional<SequenceNumber>> DbImpl::WriteIf(WriteBatch&& batch,
 }
 
 Status DbImpl::WaitForRoom(size_t bytes) {
-  const int limit = std::max(1, options_.max_immutable_generations);
-  const int sealed = num_sealed_.load(std::memory_order_relaxed);
-  if (sealed < limit) {
-    if (limit == 1 || sealed < limit - 1) return Status::OK();
-    // One more and writers have to wait: give the flush some of the machine.
-    if (unslept_bytes_.fetch_add(bytes) + bytes < kBytesPerSleep) return Status::OK();
-    unslept_bytes_.store(0);
+  if (stall_.reason() == StallReason::kNone) return Status::OK();
+  using SteadyClock = std::chrono::steady_clock;
+  const auto start = SteadyClock::now();
+  const auto held_up = [&](std::atomic<uint64_t>& writes) {
+    DbCounters::Add(writes);
+    DbCounters::Add(counters_->stall_micros,
+                    static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(
+                                              SteadyClock::now() - start)
+                                              .count()));
+  };
+  const auto announce = [&] {
+    if (stall_announced_.load(std::memory_order_relaxed)) return;
+    DbEvent event{DbEvent::Kind::kStall};
+    event.phase = DbEvent::Phase::kBegin;
+    {
+      std::lock_guard lock(mutex_);
+      if (stall_.reason() == StallReason::kNone || stall_announced_.exchange(true)) return;
+      stall_since_ = start;
+      event.message = std::string(stall_.stopped() ? "writes wait: " : "writes are slowed down: ") +
+                      stall_.Describe();
+    }
     DbCounters::Add(counters_->stalls);
-    std::this_thread::sleep_for(kSleep);
+    Emit(std::move(event));
+  };
+  if (!stall_.stopped()) {
+    const auto delay = stall_.DelayFor(bytes, start);
+    if (delay.count() == 0) return Status::OK();
+    announce();
+    std::this_thread::sleep_for(delay);
+    held_up(counters_->delayed_writes);
     return Status::OK();
   }
-  DbCounters::Add(counters_->stalls);
+  announce();
   std::unique_lock lock(mutex_);
-  const bool room = done_cv_.wait_for(lock, std::chrono::milliseconds(options_.max_block_ms),
-                                      [&] { return num_sealed_.load() < limit || failed_.load(); });
+  const bool room = done_cv_.wait_for(lock, std::chrono::milliseconds(options_.max_block_ms), [&] {
+    return !stall_.stopped() || failed_.load() || closed_.load();
+  });
+  held_up(counters_->stopped_writes);
+  const std::string limit = stall_.Describe();
+  const Status full = flush_error_;
   lock.unlock();
+  MARBLE_RETURN_NOT_OK(CheckOpen());
   MARBLE_RETURN_NOT_OK(CheckWritable());
   if (room) return Status::OK();
-  Emit({DbEvent::Kind::kStall, "a write gave up waiting for flushes"});
   return MakeError(ErrorCode::kBusy,
-                   std::to_string(limit) + " memtables of " + path_ +
-                       " wait for their flush, which is the limit, and none was flushed within " +
-                       std::to_string(options_.max_block_ms) +
-                       " ms (option maxBlockMs); try again");
+                   "database " + path_ + " does not keep up with its writes: " + limit +
+                       ", and that has not changed within maxBlockMs (" +
+                       std::to_string(options_.max_block_ms) + " ms); try again" +
+                       (full.ok() ? "" : ". The last flush failed: " + MessageOf(full)));
 }
 
 Status DbImpl::Apply(const PublishedRecord& record, const UnloggedPayload& unlogged) {
@@ -167,6 +189,7 @@ Status DbImpl::Apply(const PublishedRecord& record, const UnloggedPayload& unlog
   active_->end = record.end;
   active_->last_sequence = record.sequence;
   active_->log_bytes += record.payload_bytes;
+  stall_.SetActiveBytes(active_->log_bytes);
   visible_sequence_.store(record.sequence, std::memory_order_release);
   return Status::OK();
 }
@@ -270,8 +293,8 @@ void DbImpl::Seal() {
   if (active_ == nullptr) return;
   sealed_.push_back(std::move(active_));
   active_ = nullptr;
-  num_sealed_.store(static_cast<int>(sealed_.size()));
-  work_cv_.notify_one();
+  UpdateStall();
+  ScheduleWork();
 }
 
 }  // namespace marble::lsm

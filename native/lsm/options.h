@@ -23,13 +23,31 @@ enum class Durability { kProcess, kPower };
 
 enum class Recovery { kStrict, kTruncate };
 
+/// What a manual compaction does with files that have nothing below them.
+enum class BottommostFiles {
+  kKeep,      // merge levels only
+  kIfUseful,  // rewrite those with versions or tombstones that can go
+  kRewrite,   // rewrite all that this compaction has not written
+};
+
 struct DbEvent {
-  enum class Kind { kFlush, kCompaction, kStall, kBackgroundError, kRecovery } kind;
-  std::string message;
-  uint64_t files = 0;
+  /// kNoSpace: a flush or compaction found the disk full; it is tried again when there is room.
+  enum class Kind { kFlush, kCompaction, kStall, kBackgroundError, kRecovery, kNoSpace } kind;
+  std::string message = {};
+  uint64_t files = 0;  // written
   uint64_t bytes = 0;
   uint64_t rows = 0;
   int64_t micros = 0;
+  /// Flushes and compactions have all three, stalls kBegin and kEnd, others kEnd. kInstall: the
+  /// files are durable, the manifest does not name them yet.
+  enum class Phase { kBegin, kInstall, kEnd } phase = Phase::kEnd;
+  /// Of a compaction. Outputs of one that only moves files to another level are its inputs.
+  std::string table = {};
+  int input_level = -1;
+  int output_level = -1;
+  uint64_t bytes_read = 0;
+  std::vector<FileNumber> inputs = {};
+  std::vector<FileNumber> outputs = {};
 };
 
 struct DbOptions {
@@ -45,10 +63,45 @@ struct DbOptions {
   /// Immutable generations waiting for their flush beyond which writers wait, then get kBusy.
   int max_immutable_generations = 3;
   int64_t max_block_ms = 100;
-  /// Files of one table beyond which they are merged into one.
-  int compaction_trigger = 8;
+
+  // Compaction, leveled: compaction/compaction_picker.h tells how. Sizes are for log segments of
+  // 64 MiB, of which a table's flush is at most one.
+
+  /// Files of a table in level 0 from which they are merged into the next level. A get asks each of
+  /// them (a Bloom filter's cache line and bounds, about 50 ns), so few are good for reads; each
+  /// merge rewrites what it overlaps, so many are good for writes.
+  int compaction_trigger = 4;
+  /// Files of a table in level 0 from which writers are slowed down, and at which they wait. 0:
+  /// three and six times compaction_trigger, which bounds what a get asks to 24 files.
+  int level0_slowdown_files = 0;
+  int level0_stop_files = 0;
+  /// The most that the first level below level 0 holds: twice what is merged into it at once. A
+  /// quarter costs more levels and so more writing (12.8 times the data instead of 8.0, simulated,
+  /// for 80 flushes' worth), four times as much longer merges of level 0 for nothing.
+  uint64_t level_base_bytes = 512 << 20;
+  /// How much larger each level is than the one above it. What lies above the last level, at worst
+  /// all of it garbage, is one part in `level_multiplier`; each level costs up to so much writing.
+  double level_multiplier = 10;
+  /// The size at which compactions cut files (of .arrow; at most limits::kMaxSstBytes). Smaller:
+  /// compactions pick more precisely, and there are more files to keep mapped.
+  uint64_t target_file_bytes = 64 << 20;
+  /// Bytes that compactions are behind by (an estimate) from which writers are slowed down, and at
+  /// which they wait. So much garbage there may be besides, and so long reads find more levels.
+  uint64_t pending_compaction_slowdown_bytes = 16ull << 30;
+  uint64_t pending_compaction_stop_bytes = 64ull << 30;
+  /// Compactions at once, one thread each; flushes have a thread of their own. 0: half of the
+  /// processor's cores, at least one.
+  int max_compactions = 0;
+  /// Parts that one compaction is split into, which run in parallel where threads are idle. 0: as
+  /// many as max_compactions.
+  int max_subcompactions = 0;
+  /// What all compactions together may write in a second; flushes are not limited. 0: no limit.
+  /// DB::SetCompactionRate changes it. Too low, and writers will be slowed down instead.
+  uint64_t compaction_bytes_per_second = 0;
+
   const Clock* clock = Clock::System();
-  /// Called on background threads; must not call back into the database.
+  /// Called on background and writing threads, also by several at once; must not call back into the
+  /// database.
   std::function<void(const DbEvent&)> listener;
 };
 
@@ -70,6 +123,10 @@ struct TableOptions {
   /// Rows are indexed in memory when they are first read, not when they are written: for
   /// operator state, which its owner holds in memory anyway.
   bool lazy_index = false;
+  /// Encoded keys, ascending, at which compactions cut files: no file below level 0 holds keys of
+  /// both sides. For state that is partitioned by key group, so that a group's files can be moved.
+  /// Each bound costs up to one more file in each level.
+  std::vector<std::string> cut_points = {};
 };
 
 /// A table as the catalog knows it. `key_columns` index into `schema`; empty: no primary key,

@@ -111,6 +111,18 @@ Result<std::shared_ptr<const TableInfo>> TableInfo::Make(TableDescriptor descrip
                                                       std::to_string(options.ttl_ms) +
                                                       "; it is positive, or 0 for no expiry");
   }
+  const auto& cuts = options.cut_points;
+  if (!cuts.empty() && descriptor.key_columns.empty()) {
+    return MakeError(ErrorCode::kInvalidArgument,
+                     "table '" + name + "' has cutPoints, but no primary key");
+  }
+  for (size_t i = 0; i < cuts.size(); ++i) {
+    if (cuts[i].empty() || (i > 0 && cuts[i - 1] >= cuts[i])) {
+      return MakeError(ErrorCode::kInvalidArgument,
+                       "table '" + name + "': cutPoints must be encoded keys, not empty and " +
+                           "ascending; number " + std::to_string(i + 1) + " is not");
+    }
+  }
   info->descriptor = std::move(descriptor);
   return std::shared_ptr<const TableInfo>(std::move(info));
 }
@@ -157,6 +169,10 @@ std::string DescribeDifference(const TableDescriptor& a, const TableDescriptor& 
   }
   if (p.ttl_ms != q.ttl_ms) return differ("ttlMs", p.ttl_ms, q.ttl_ms);
   if (p.logged != q.logged) return differ("logged", p.logged, q.logged);
+  if (p.cut_points != q.cut_points) {
+    return differ("cutPoints' count", p.cut_points.size(), q.cut_points.size()) +
+           " (or they are others)";
+  }
   if (a.is_system != b.is_system) return differ("isSystem", a.is_system, b.is_system);
   return "";
 }

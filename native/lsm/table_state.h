@@ -6,6 +6,7 @@
 // readers take a reference at any time.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <memory>
 #include <mutex>
@@ -13,6 +14,7 @@
 #include <vector>
 
 #include "lsm/compaction/compaction_filter.h"
+#include "lsm/compaction/compaction_picker.h"
 #include "lsm/memtable/memtable.h"
 #include "lsm/table_info.h"
 #include "lsm/version/table_version.h"
@@ -54,6 +56,15 @@ class SuperVersionCell {
   SuperVersionRef current_;
 };
 
+/// What compactions have done to one level since the database was opened.
+struct LevelCounters {
+  std::atomic<uint64_t> compactions{0};  // that wrote to it
+  std::atomic<uint64_t> moved_files{0};  // that came without being rewritten
+  std::atomic<uint64_t> bytes_read{0};
+  std::atomic<uint64_t> bytes_in{0};  // of those, from the levels above
+  std::atomic<uint64_t> bytes_written{0};
+};
+
 class TableState {
  public:
   /// `clock` outlives the database's calls.
@@ -93,6 +104,14 @@ class TableState {
 
   /// Keys of the last full memtable: the next one's hash index starts at that size.
   std::atomic<size_t> memtable_size_hint{0};
+  std::atomic<uint64_t> flushed_bytes{0};  // into level 0, since the database was opened
+  std::array<LevelCounters, limits::kNumLevels> level_counters;
+
+  /// Under the database's mutex: what compactions are decided by; follows the super version.
+  LevelShape shape;
+  bool check_compaction = true;  // something has changed since nothing was found to do
+  /// The sequence that the oldest snapshot must reach for there to be something to do.
+  SequenceNumber waits_for_snapshot = kMaxSequence;
 
  private:
   const std::shared_ptr<const TableInfo> info_;

@@ -394,7 +394,16 @@ napi_value DatabaseMetrics(napi_env env, napi_callback_info info) {
   number(object, "memtableBytes", metrics.memtable_bytes);
   number(object, "flushes", metrics.flushes);
   number(object, "compactions", metrics.compactions);
+  number(object, "runningCompactions", metrics.running_compactions);
+  number(object, "pendingCompactionBytes", metrics.pending_compaction_bytes);
   number(object, "stalls", metrics.stalls);
+  SetProperty(env, object, "stallReason",
+              metrics.stall_reason.empty() ? Null(env) : MakeString(env, metrics.stall_reason));
+  SetProperty(env, object, "stallStopped", MakeBool(env, metrics.stall_stopped));
+  number(object, "delayedWrites", metrics.delayed_writes);
+  number(object, "stoppedWrites", metrics.stopped_writes);
+  SetProperty(env, object, "stallMs",
+              MakeNumber(env, static_cast<double>(metrics.stall_micros) / 1000));
   number(object, "gets", metrics.gets);
   number(object, "bloomNegatives", metrics.bloom_negatives);
   number(object, "cleanBatches", metrics.clean_batches);
@@ -409,6 +418,27 @@ napi_value DatabaseMetrics(napi_env env, napi_callback_info info) {
     number(entry, "sstFiles", table.sst_files);
     number(entry, "sstRows", table.sst_rows);
     number(entry, "sstBytes", table.sst_bytes);
+    number(entry, "flushedBytes", table.flushed_bytes);
+    number(entry, "compactedBytes", table.compacted_bytes);
+    number(entry, "pendingCompactionBytes", table.pending_compaction_bytes);
+    SetProperty(env, entry, "writeAmplification", MakeNumber(env, table.write_amplification));
+    napi_value levels = MakeArray(env, table.levels.size());
+    for (size_t i = 0; i < table.levels.size(); ++i) {
+      const lsm::LevelMetrics& level = table.levels[i];
+      napi_value item = MakeObject(env);
+      number(item, "level", static_cast<uint64_t>(level.level));
+      number(item, "files", level.files);
+      number(item, "bytes", level.bytes);
+      number(item, "targetBytes", level.target_bytes);
+      SetProperty(env, item, "score", MakeNumber(env, level.score));
+      number(item, "compactions", level.compactions);
+      number(item, "movedFiles", level.moved_files);
+      number(item, "bytesRead", level.bytes_read);
+      number(item, "bytesWritten", level.bytes_written);
+      SetProperty(env, item, "writeAmplification", MakeNumber(env, level.write_amplification));
+      napi_set_element(env, levels, static_cast<uint32_t>(i), item);
+    }
+    SetProperty(env, entry, "levels", levels);
     SetProperty(env, tables, table.name.c_str(), entry);
   }
   SetProperty(env, object, "tables", tables);

@@ -3,8 +3,10 @@
 #include <arrow/api.h>
 
 #include <algorithm>
+#include <atomic>
+#include <mutex>
 
-#include "lsm/compaction/version_folder.h"
+#include "base/hash.h"
 #include "lsm/memtable/key_node.h"
 #include "lsm/read/sst_rows.h"
 
@@ -14,23 +16,102 @@ namespace {
 /// Consecutive keys of one input after which a whole stretch is looked for.
 constexpr int kStreak = 8;
 constexpr int64_t kMaxStretch = 8 * 1024;
+constexpr int64_t kMinStretch = 16;
+/// Keys between two questions whether to go on.
+constexpr int kPollKeys = 1024;
+/// Samples of keys for each part that a job is split into, over all inputs.
+constexpr uint64_t kSamplesPerPart = 16;
+
+/// A run's rows, file by file; a file is opened when the walk comes to it. Stands where SstRows of
+/// one file would.
+class RunRows {
+ public:
+  /// Keys in [lower, upper); empty: open. Both outlive this.
+  RunRows(const SstRun& run, std::shared_ptr<const TableInfo> info, std::string_view lower,
+          std::string_view upper)
+      : run_(run), info_(std::move(info)), lower_(lower), upper_(upper) {}
+
+  Status MoveToFirst() {
+    while (next_ < run_.size() && !lower_.empty() && run_[next_]->meta.max_key < lower_) ++next_;
+    MARBLE_RETURN_NOT_OK(OpenNext());
+    if (rows_ == nullptr || lower_.empty()) return Status::OK();
+    MARBLE_ASSIGN_OR_RETURN(const int64_t first, rows_->LowerBound(lower_));
+    return MoveTo(first);
+  }
+  /// A row of the current file; behind its last, the first one of the next file.
+  Status MoveTo(int64_t row) {
+    if (row < end_) return rows_->MoveTo(row);
+    return OpenNext();
+  }
+  bool valid() const { return rows_ != nullptr; }
+
+  int64_t row() const { return rows_->row(); }
+  std::string_view key() const { return rows_->key(); }
+  SequenceNumber sequence() const { return rows_->sequence(); }
+  RowKind kind() const { return rows_->kind(); }
+  int64_t expires() const { return rows_->expires(); }
+  const std::shared_ptr<arrow::RecordBatch>& batch() const { return rows_->batch(); }
+  int64_t row_in_batch() const { return rows_->row_in_batch(); }
+  /// Of the current batch, and within the bounds.
+  int64_t batch_end() const { return std::min(rows_->batch_end(), end_); }
+  Result<int64_t> LowerBound(std::string_view key) const { return rows_->LowerBound(key); }
+  const SstFileRef& file() const { return rows_->file(); }
+
+ private:
+  Status OpenNext() {
+    rows_ = nullptr;
+    while (rows_ == nullptr && next_ < run_.size()) {
+      const SstFileRef& file = run_[next_++];
+      if (!upper_.empty() && file->meta.min_key >= upper_) break;
+      rows_ = std::make_unique<SstRows>(file, info_);
+      end_ = rows_->total();
+      if (!upper_.empty() && file->meta.max_key >= upper_) {
+        MARBLE_ASSIGN_OR_RETURN(end_, rows_->LowerBound(upper_));
+      }
+      if (end_ == 0) {
+        rows_ = nullptr;
+        continue;
+      }
+      MARBLE_RETURN_NOT_OK(rows_->MoveTo(0));
+    }
+    return Status::OK();
+  }
+
+  const SstRun& run_;
+  const std::shared_ptr<const TableInfo> info_;
+  const std::string_view lower_;
+  const std::string_view upper_;
+  size_t next_ = 0;
+  std::unique_ptr<SstRows> rows_;  // null: at the end
+  int64_t end_ = 0;                // rows of the current file within the bounds
+};
 
 /// All rows of one sorted input, newest version first among equal keys.
 struct Input {
   /// `look`: every row has to be looked at, because it may expire or be filtered.
-  Input(const SstFileRef& file, const std::shared_ptr<const TableInfo>& info, bool look)
-      : rows(file, info), plain(file->meta.clean && !look) {}
+  Input(const SstRun& run, const std::shared_ptr<const TableInfo>& info, std::string_view lower,
+        std::string_view upper, bool look)
+      : rows(run, info, lower, upper), look(look) {}
+  Status MoveToFirst() {
+    MARBLE_RETURN_NOT_OK(rows.MoveToFirst());
+    return Arrive();
+  }
   Status MoveTo(int64_t row) {
-    valid = row < rows.total();
-    if (!valid) return Status::OK();
     MARBLE_RETURN_NOT_OK(rows.MoveTo(row));
-    prefix = KeyPrefix(rows.key());
-    return Status::OK();
+    return Arrive();
   }
   Status Next() { return MoveTo(rows.row() + 1); }
+  Status Arrive() {
+    valid = rows.valid();
+    if (!valid) return Status::OK();
+    prefix = KeyPrefix(rows.key());
+    plain = !look && rows.file()->meta.clean;
+    return Status::OK();
+  }
 
-  SstRows rows;
-  const bool plain;  // one version per key and no tombstone
+  RunRows rows;
+  const bool look;
+  bool plain = false;  // the current file has one version per key and no tombstone
   bool valid = false;
   uint64_t prefix = 0;
 };
@@ -40,16 +121,119 @@ int Compare(const Input& a, const Input& b) {
   return a.rows.key().compare(b.rows.key());
 }
 
+/// Whether some older file may hold a key; keys are asked for in order, so that a position in each
+/// run is all that is needed.
+class OlderKeys {
+ public:
+  explicit OlderKeys(const std::vector<SstRun>& runs) {
+    for (const SstRun& run : runs) runs_.push_back({&run, 0});
+  }
+  bool MayContain(std::string_view key) {
+    std::optional<uint64_t> hash;
+    for (auto& [run, at] : runs_) {
+      while (at < run->size() && (*run)[at]->meta.max_key < key) ++at;
+      if (at == run->size() || (*run)[at]->meta.min_key > key) continue;
+      if (!hash) hash = HashKey(key);
+      if ((*run)[at]->reader->MayContain(key, *hash)) return true;
+    }
+    return false;
+  }
+
+ private:
+  struct Position {
+    const SstRun* run;
+    size_t at;
+  };
+  std::vector<Position> runs_;
+};
+
+/// Where files have to be cut, or should be: the table's cut points, and the beginnings of files in
+/// the level below.
+class CutPlan {
+ public:
+  CutPlan(const CompactionJob& job, RunWriter* out)
+      : points_(job.info->descriptor.options.cut_points),
+        grandparents_(job.grandparents),
+        file_bytes_(job.file_bytes),
+        max_overlap_(job.max_grandparent_bytes),
+        out_(out) {
+    Advance();
+  }
+
+  /// Nothing is to be decided for keys below this; empty: for none.
+  std::string_view next() const { return next_; }
+  /// Before the first row of `key` is added.
+  Status Before(std::string_view key) {
+    if (next_.empty() || key < next_) return Status::OK();
+    bool cut = false, crossed = false;
+    for (; point_ < points_.size() && points_[point_] <= key; ++point_) cut = true;
+    if (out_->num_files() != files_) {  // cut by size meanwhile
+      files_ = out_->num_files();
+      overlap_ = last_;
+    }
+    for (; grandparent_ < grandparents_.size() && grandparents_[grandparent_]->meta.min_key <= key;
+         ++grandparent_) {
+      overlap_ += last_ = grandparents_[grandparent_]->bytes();
+      crossed = true;
+    }
+    // A file that is half full ends best where one of the level below does.
+    if (crossed && (overlap_ > max_overlap_ || out_->file_bytes() * 2 >= file_bytes_)) cut = true;
+    Advance();
+    const bool empty = out_->file_bytes() == 0;
+    if (cut || empty) overlap_ = last_;
+    if (!cut || empty) return Status::OK();
+    MARBLE_RETURN_NOT_OK(out_->Cut());
+    files_ = out_->num_files();
+    return Status::OK();
+  }
+
+ private:
+  void Advance() {
+    next_ = {};
+    if (point_ < points_.size()) next_ = points_[point_];
+    if (grandparent_ < grandparents_.size()) {
+      const std::string_view begin = grandparents_[grandparent_]->meta.min_key;
+      if (next_.empty() || begin < next_) next_ = begin;
+    }
+  }
+
+  const std::vector<std::string>& points_;
+  const SstRun& grandparents_;
+  const uint64_t file_bytes_;
+  const uint64_t max_overlap_;
+  RunWriter* const out_;
+  size_t point_ = 0;
+  size_t grandparent_ = 0;
+  uint64_t overlap_ = 0;  // of the level below, by the current file
+  uint64_t last_ = 0;     // of which the last file
+  size_t files_ = 0;
+  std::string_view next_;
+};
+
+/// Whether rows of clean files have to be looked at one by one.
+bool MustLook(const CompactionJob& job) {
+  return job.info->expires() || job.rules.filter != nullptr;
+}
+
 class Merge {
  public:
-  Merge(std::vector<std::unique_ptr<Input>> inputs, const TableInfo* info, const FoldRules* rules,
-        RunWriter* out)
-      : inputs_(std::move(inputs)), folder_(info, rules, out), out_(out) {}
+  Merge(const CompactionJob& job, std::string_view lower, std::string_view upper, RunWriter* out)
+      : poll_(job.poll),
+        folder_(job.info.get(), &job.rules, out),
+        older_(job.older),
+        out_(out),
+        cuts_(job, out),
+        max_stretch_(MaxStretch(job)) {
+    for (const SstRun& run : job.runs) {
+      inputs_.push_back(std::make_unique<Input>(run, job.info, lower, upper, MustLook(job)));
+    }
+  }
 
   Status Run() {
-    for (auto& input : inputs_) MARBLE_RETURN_NOT_OK(input->MoveTo(0));
+    for (auto& input : inputs_) MARBLE_RETURN_NOT_OK(input->MoveToFirst());
     size_t last = SIZE_MAX;
     int streak = 0;
+    int keys = 0;
     while (true) {
       Input* winner = nullptr;
       Input* second = nullptr;
@@ -71,6 +255,8 @@ class Merge {
         }
       }
       if (winner == nullptr) return Status::OK();
+      if (++keys % kPollKeys == 0) MARBLE_RETURN_NOT_OK(poll_());
+      MARBLE_RETURN_NOT_OK(cuts_.Before(winner->rows.key()));
       streak = winner_index == last && !tie ? streak + 1 : 0;
       last = winner_index;
       if (!tie && winner->plain && (second == nullptr || streak > kStreak)) {
@@ -83,13 +269,31 @@ class Merge {
   }
 
  private:
+  /// So many rows at once that a file's size is still kept.
+  static int64_t MaxStretch(const CompactionJob& job) {
+    uint64_t bytes = 0, rows = 1;
+    for (const SstRun& run : job.runs) {
+      for (const auto& file : run) {
+        bytes += file->meta.arrow_bytes;
+        rows += file->meta.rows;
+      }
+    }
+    const uint64_t row_bytes = std::max<uint64_t>(1, bytes / rows);
+    const uint64_t fit = std::min<uint64_t>(job.file_bytes / 8 / row_bytes, kMaxStretch);
+    return std::max(kMinStretch, static_cast<int64_t>(fit));
+  }
+
   /// Rows of `input` that come before any other's, within its batch. True: there were few.
   Result<bool> TakeStretch(Input* input, const Input* other) {
-    SstRows& rows = input->rows;
-    int64_t stop = std::min(rows.batch_end(), rows.row() + kMaxStretch);
-    if (other != nullptr) {
-      MARBLE_ASSIGN_OR_RETURN(const int64_t bound, rows.LowerBound(other->rows.key()));
-      stop = std::min(stop, bound);
+    RunRows& rows = input->rows;
+    int64_t stop = std::min(rows.batch_end(), rows.row() + max_stretch_);
+    std::string_view bound = cuts_.next();
+    if (other != nullptr && (bound.empty() || other->rows.key() < bound)) {
+      bound = other->rows.key();
+    }
+    if (!bound.empty()) {
+      MARBLE_ASSIGN_OR_RETURN(const int64_t first, rows.LowerBound(bound));
+      stop = std::min(stop, first);
     }
     const int64_t count = stop - rows.row();
     if (rows.file()->reader->seq_column() < 0) {
@@ -124,61 +328,205 @@ class Merge {
         MARBLE_RETURN_NOT_OK(input.Next());
       }
     }
-    return folder_.FinishKey(key_, [] { return true; });
+    return folder_.FinishKey(key_, [this] { return !older_.MayContain(key_); });
   }
 
-  const std::vector<std::unique_ptr<Input>> inputs_;  // newest first
+  std::vector<std::unique_ptr<Input>> inputs_;  // newest first
+  const std::function<Status()>& poll_;
   VersionFolder folder_;
+  OlderKeys older_;
   RunWriter* const out_;
+  CutPlan cuts_;
+  const int64_t max_stretch_;
   std::string key_;
+};
+
+/// Of a table without a key whose rows expire: the rows of a file that have not.
+Status AddExpiringRows(const CompactionJob& job, const SstFileRef& file, RunWriter* out) {
+  SstRows rows(file, job.info);
+  for (int64_t row = 0; row < rows.total(); ++row) {
+    if (row % kPollKeys == 0) MARBLE_RETURN_NOT_OK(job.poll());
+    MARBLE_RETURN_NOT_OK(rows.MoveTo(row));
+    if (rows.expires() != 0 && rows.expires() <= job.rules.expired_ms) continue;
+    MARBLE_RETURN_NOT_OK(out->AddRow(rows.batch(), rows.row_in_batch(), rows.sequence(),
+                                     RowKind::kPut, rows.expires()));
+    MARBLE_RETURN_NOT_OK(out->EndOfKey());
+  }
+  return Status::OK();
+}
+
+/// Tables without a key: the rows of all inputs, oldest file first.
+Status Concatenate(const CompactionJob& job, RunWriter* out) {
+  for (auto run = job.runs.rbegin(); run != job.runs.rend(); ++run) {
+    for (const SstFileRef& file : *run) {
+      if (job.info->expires()) {
+        MARBLE_RETURN_NOT_OK(AddExpiringRows(job, file, out));
+        continue;
+      }
+      const int seq_column = file->reader->seq_column();
+      for (int64_t b = 0; b < file->reader->num_batches(); ++b) {
+        MARBLE_RETURN_NOT_OK(job.poll());
+        MARBLE_ASSIGN_OR_RETURN(const auto batch, file->ReadBatch(b));
+        if (seq_column < 0) {
+          MARBLE_RETURN_NOT_OK(out->AddRows(batch, 0, batch->num_rows(), 0));
+        } else {
+          const auto& sequences =
+              static_cast<const arrow::UInt64Array&>(*batch->column(seq_column));
+          for (int64_t row = 0; row < batch->num_rows();) {
+            int64_t end = row + 1;
+            while (end < batch->num_rows() && sequences.Value(end) == sequences.Value(row)) ++end;
+            MARBLE_RETURN_NOT_OK(out->AddRows(batch, row, end - row, sequences.Value(row)));
+            row = end;
+          }
+        }
+        MARBLE_RETURN_NOT_OK(out->EndOfKey());
+      }
+    }
+  }
+  return Status::OK();
+}
+
+/// Keys that split the inputs into up to `parts` pieces of about one size, by samples of their
+/// keys.
+Result<std::vector<std::string>> SplitKeys(const CompactionJob& job, uint64_t bytes, int parts) {
+  struct Sample {
+    std::string key;
+    uint64_t bytes;
+  };
+  std::vector<Sample> samples;
+  const uint64_t step = std::max<uint64_t>(1, bytes / (kSamplesPerPart * parts));
+  for (const SstRun& run : job.runs) {
+    for (const auto& file : run) {
+      const int64_t rows = file->reader->num_rows();
+      const auto count = static_cast<int64_t>(std::clamp<uint64_t>(file->bytes() / step, 1, rows));
+      std::string scratch;
+      for (int64_t i = 0; i < count; ++i) {
+        MARBLE_ASSIGN_OR_RETURN(const std::string_view key,
+                                file->reader->KeyAt(rows / count * i, &scratch));
+        samples.push_back({std::string(key), file->bytes() / static_cast<uint64_t>(count)});
+      }
+    }
+  }
+  std::sort(samples.begin(), samples.end(),
+            [](const Sample& a, const Sample& b) { return a.key < b.key; });
+  std::vector<std::string> keys;
+  uint64_t before = 0;
+  for (const Sample& sample : samples) {
+    const uint64_t wanted = bytes / static_cast<uint64_t>(parts) * (keys.size() + 1);
+    if (before >= wanted && keys.size() + 1 < static_cast<size_t>(parts) &&
+        sample.key > samples.front().key && (keys.empty() || sample.key > keys.back())) {
+      keys.push_back(sample.key);
+    }
+    before += sample.bytes;
+  }
+  return keys;
+}
+
+/// Files of parts that were finished before the job failed.
+class Outputs {
+ public:
+  Outputs(const CompactionJob& job, size_t parts)
+      : file_system_(job.file_system), dir_(job.dir), files_(parts) {}
+  ~Outputs() {
+    for (const auto& part : files_) {
+      for (const FileMeta& file : part) {
+        // What fails here is an orphan that the next open removes.
+        (void)file_system_->Remove(dir_ + "/" + SstArrowName(file.number));
+        (void)file_system_->Remove(dir_ + "/" + SstIdxName(file.number));
+      }
+    }
+  }
+  std::vector<FileMeta>& part(size_t i) { return files_[i]; }
+  std::vector<FileMeta> Release() {
+    std::vector<FileMeta> all;
+    for (auto& part : files_) {
+      all.insert(all.end(), std::make_move_iterator(part.begin()),
+                 std::make_move_iterator(part.end()));
+    }
+    files_.clear();
+    return all;
+  }
+
+ private:
+  const std::shared_ptr<io::FileSystem> file_system_;
+  const std::string dir_;
+  std::vector<std::vector<FileMeta>> files_;
 };
 
 }  // namespace
 
-bool NeedsCompaction(const TableVersion& files, const FoldRules& rules) {
-  if (files.empty()) return false;
-  if (rules.filter != nullptr) return true;
-  // One file from a flush moves down as it is not: only a rewrite sets its level, and one clean
-  // file is as good as a run.
-  size_t runs = files.level0.size();
-  for (const auto& level : files.levels) runs += level != nullptr;
-  if (runs > 1) return true;
-  bool dirty = false;
-  files.ForEachFile([&](int, const SstFileRef& f) {
-    const int64_t expires = f->reader->min_expires();
-    dirty = dirty || !f->meta.clean || (expires != 0 && expires <= rules.expired_ms);
-  });
-  return dirty;
-}
-
-Result<std::vector<FileMeta>> CompactFiles(const std::shared_ptr<const TableInfo>& info,
-                                           const TableVersion& files, FoldRules rules,
-                                           RunWriterOptions options) {
-  options.level = limits::kNumLevels - 1;
+Result<std::vector<FileMeta>> RunCompactionJob(const CompactionJob& job, Executor* executor) {
+  RunWriterOptions options;
+  options.file_system = job.file_system;
+  options.dir = job.dir;
+  options.level = job.output_level;
+  options.max_file_bytes = std::min(job.file_bytes, limits::kMaxSstBytes);
+  options.next_number = job.next_number;
+  options.between_chunks = job.wrote;
   options.min_sequence = kMaxSequence;
-  options.max_sequence = 0;
-  std::vector<std::unique_ptr<Input>> inputs;
+  uint64_t bytes = 0;
   bool tombstones = false;
-  const bool look = info->expires() || rules.filter != nullptr;
-  int64_t max_expires = 0;
-  const auto add = [&](const SstFileRef& file) {
-    options.min_sequence = std::min(options.min_sequence, file->meta.min_sequence);
-    options.max_sequence = std::max(options.max_sequence, file->meta.max_sequence);
-    max_expires = std::max(max_expires, file->reader->max_expires());
-    tombstones = tombstones || file->meta.tombstones > 0;
-    inputs.push_back(std::make_unique<Input>(file, info, look));
+  for (const SstRun& run : job.runs) {
+    for (const auto& file : run) {
+      options.min_sequence = std::min(options.min_sequence, file->meta.min_sequence);
+      options.max_sequence = std::max(options.max_sequence, file->meta.max_sequence);
+      tombstones = tombstones || file->meta.tombstones > 0;
+      bytes += file->bytes();
+    }
+  }
+  // Sequences while some snapshot may not see every row; kinds while some tombstone may survive.
+  const auto& snapshots = job.rules.snapshots;
+  options.write_seq =
+      NeedsSequences(*job.info) || (!snapshots.empty() && snapshots.front() < options.max_sequence);
+  const bool not_only_puts = job.info->keyed() && (tombstones || MustLook(job));
+  options.write_kind = not_only_puts && (options.write_seq || !job.older.empty());
+  options.write_expires = job.info->expires();
+
+  if (!job.info->keyed()) {
+    RunWriter out(job.info, options);
+    MARBLE_RETURN_NOT_OK(Concatenate(job, &out));
+    return out.Finish();
+  }
+  std::vector<std::string> keys;
+  // A part of less than a file or two is not worth its thread.
+  const uint64_t most_parts = bytes / (2 * std::max<uint64_t>(1, job.file_bytes));
+  const int parts = static_cast<int>(std::min<uint64_t>(most_parts, job.max_parts));
+  if (parts > 1) {
+    MARBLE_ASSIGN_OR_RETURN(keys, SplitKeys(job, bytes, parts));
+  }
+  Outputs outputs(job, keys.size() + 1);
+  std::mutex mutex;
+  Status first_error;  // not that of a part which ended because of it
+  std::atomic<bool> failed{false};
+  CompactionJob part = job;
+  part.poll = [&]() -> Status {
+    if (failed.load(std::memory_order_relaxed)) {
+      return MakeError(ErrorCode::kAborted, "another part of the compaction failed");
+    }
+    return job.poll();
   };
-  files.ForEachFile([&add](int, const SstFileRef& file) { add(file); });
-  rules.LimitExpiry(*info, max_expires);
-  options.write_seq = NeedsSequences(*info) ||
-                      (!rules.snapshots.empty() && rules.snapshots.front() < options.max_sequence);
-  // Without snapshots everything is a put in the end.
-  options.write_kind = options.write_seq && (tombstones || look);
-  options.write_expires = info->expires();
-  RunWriter out(info, std::move(options));
-  Merge merge(std::move(inputs), info.get(), &rules, &out);
-  MARBLE_RETURN_NOT_OK(merge.Run());
-  return out.Finish();
+  std::vector<std::function<Status()>> work;
+  for (size_t i = 0; i <= keys.size(); ++i) {
+    work.push_back([&, i]() -> Status {
+      const auto run = [&]() -> Status {
+        RunWriter out(job.info, options);
+        Merge merge(part, i == 0 ? std::string_view() : keys[i - 1],
+                    i == keys.size() ? std::string_view() : keys[i], &out);
+        MARBLE_RETURN_NOT_OK(merge.Run());
+        MARBLE_ASSIGN_OR_RETURN(outputs.part(i), out.Finish());
+        return Status::OK();
+      };
+      const Status status = run();
+      if (status.ok()) return status;
+      std::lock_guard lock(mutex);
+      if (first_error.ok()) first_error = status;
+      failed.store(true, std::memory_order_relaxed);
+      return status;
+    });
+  }
+  const Status ran = work.size() == 1 ? work[0]() : executor->RunAll(std::move(work));
+  if (!ran.ok()) return first_error;
+  return outputs.Release();
 }
 
 }  // namespace marble::lsm

@@ -1,23 +1,55 @@
-// Merges all files of one table into one new sorted run (level 1): shadowed versions and
-// tombstones go, since nothing lies below. Runs on the background thread.
+// Merges sorted inputs of one table into new files of one level. What becomes of the versions of a
+// key says version_folder.h; a tombstone goes as soon as nothing older may hold its key; sequences
+// are kept where a snapshot needs them. Inputs of a table without a key are joined in the order of
+// writing.
+//
+// Output is cut at a size, at the table's cut points, and where a file would overlap too much of
+// the level below its own, so that no later compaction of one file rewrites very much. A large job
+// is split at keys of its inputs into parts that run in parallel and whose files follow each other.
+//
+// The inputs may be read by anybody meanwhile. Nothing but new files is written: installing them is
+// up to the caller. When the job fails it leaves none behind.
 #pragma once
 
+#include <functional>
 #include <memory>
+#include <string>
 #include <vector>
 
+#include "lsm/compaction/executor.h"
 #include "lsm/compaction/run_writer.h"
 #include "lsm/compaction/version_folder.h"
 #include "lsm/version/table_version.h"
 
 namespace marble::lsm {
 
-/// Whether merging would change anything: more than one level, tombstones or dead versions, rows
-/// that have expired or want to be filtered.
-bool NeedsCompaction(const TableVersion& files, const FoldRules& rules);
+/// Disjoint files in key order (of a table without a key: one file).
+using SstRun = std::vector<SstFileRef>;
 
-/// options.level, write_* and sequences are set here. Keyed tables only.
-Result<std::vector<FileMeta>> CompactFiles(const std::shared_ptr<const TableInfo>& info,
-                                           const TableVersion& files, FoldRules rules,
-                                           RunWriterOptions options);
+struct CompactionJob {
+  std::shared_ptr<const TableInfo> info;
+  /// The inputs, newest first.
+  std::vector<SstRun> runs;
+  /// What is older than the inputs: a tombstone stays while some file here may hold its key.
+  std::vector<SstRun> older;
+  /// The level below the output's.
+  SstRun grandparents;
+  int output_level = 0;
+  uint64_t file_bytes = limits::kMaxSstBytes;
+  uint64_t max_grandparent_bytes = UINT64_MAX;
+  FoldRules rules;
+  int max_parts = 1;
+
+  std::shared_ptr<io::FileSystem> file_system = io::FileSystem::Local();
+  std::string dir;
+  std::function<FileNumber()> next_number;
+  /// Called often, by several threads when there are parts: an error ends the job.
+  std::function<Status()> poll;
+  /// Called with the bytes of each chunk that was written (about), by several threads.
+  std::function<Status(uint64_t)> wrote;
+};
+
+/// The new files, fsynced (the directory is not), in key order.
+Result<std::vector<FileMeta>> RunCompactionJob(const CompactionJob& job, Executor* executor);
 
 }  // namespace marble::lsm

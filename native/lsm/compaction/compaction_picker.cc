@@ -89,9 +89,19 @@ int SlideTo(const PickerTable& table, int level, int deepest, std::string_view m
 
 /// A file's bytes, with tombstones counted as if they had size: what they delete has.
 double Weight(const PickerFile& file) {
-  const double dead = static_cast<double>(file.meta->tombstones) /
+  const double dead = static_cast<double>(file.deletes()) /
                       static_cast<double>(std::max<uint64_t>(1, file.meta->rows));
   return static_cast<double>(file.bytes()) * (1 + kTombstoneWeight * dead);
+}
+
+/// Whether a rewrite of a file with nothing below it, when no snapshot needs anything in it, drops
+/// versions, tombstones, operands or sequences.
+bool IsRewritable(const PickerFile& file) {
+  const FileMeta& meta = *file.meta;
+  if (meta.tombstones > 0) return true;
+  // Several versions of a key need their sequences. Of a clean file only the space counts.
+  return file.has_seq &&
+         (!meta.clean || meta.rows * sizeof(SequenceNumber) * kSequencePart >= file.bytes());
 }
 
 CompactionPlan NewPlan(CompactionReason reason, int input_level, int output_level) {
@@ -246,7 +256,7 @@ CompactionPicker::Plan CompactionPicker::PickLevel0(const PickerTable& table,
   std::vector<size_t> all(files.size());
   for (size_t i = 0; i < all.size(); ++i) all[i] = i;
   Plan down = MergeLevel0(table, all, shape.base_level, CompactionReason::kLevel0);
-  const size_t many = 2 * static_cast<size_t>(std::max(2, options_.level0_files));
+  const auto many = static_cast<size_t>(std::max(2, options_.level0_most_files));
   if (!down) return files.size() >= many ? PickLevel0Merge(table) : std::nullopt;
   const bool costly = down->overlapped_bytes > kMergeFirstRatio * down->input_bytes;
   if (!costly) return down;
@@ -254,7 +264,7 @@ CompactionPicker::Plan CompactionPicker::PickLevel0(const PickerTable& table,
   return files.size() < many ? std::nullopt : down;  // else a few more files are cheaper
 }
 
-/// Files that overlap neither an older one of level 0 nor anything in the base level; of a manual
+/// Files that overlap neither another one of level 0 nor anything in the base level; of a manual
 /// compaction, those in its range.
 CompactionPicker::Plan CompactionPicker::PickMoves(const PickerTable& table, int base_level,
                                                    const RangeWalk* walk) const {
@@ -264,10 +274,10 @@ CompactionPicker::Plan CompactionPicker::PickMoves(const PickerTable& table, int
   for (size_t i = 0; i < files.size(); ++i) {
     const FileMeta& meta = *files[i].meta;
     const bool small = files.size() > 1 && files[i].bytes() < options_.file_bytes / kMoveFilePart;
-    const bool over_older = std::any_of(
-        files.begin() + static_cast<std::ptrdiff_t>(i) + 1, files.end(),
-        [&](const PickerFile& older) { return Overlap(*older.meta, meta.min_key, meta.max_key); });
-    if (small || over_older || (walk != nullptr && !IsInRange(meta, *walk)) ||
+    const bool alone = std::none_of(files.begin(), files.end(), [&](const PickerFile& other) {
+      return &other != &files[i] && Overlap(*other.meta, meta.min_key, meta.max_key);
+    });
+    if (small || !alone || (walk != nullptr && !IsInRange(meta, *walk)) ||
         !IsFree(table, base_level, base_level, meta.min_key, meta.max_key) ||
         Conflicts(table, base_level, meta.min_key, meta.max_key)) {
       continue;
@@ -432,29 +442,31 @@ CompactionPicker::Plan CompactionPicker::PickTombstones(const PickerTable& table
   };
   const PickerFiles& level0 = table.levels[0];
   if (!level0.empty() && !AnyBusy(level0)) {
-    uint64_t tombstones = 0;
+    uint64_t tombstones = 0, rows = 0;
     std::string_view min = level0[0].meta->min_key, max = level0[0].meta->max_key;
     for (const PickerFile& file : level0) {
-      tombstones += file.meta->tombstones;
+      tombstones += file.deletes();
+      rows += file.meta->rows;
       min = std::min<std::string_view>(min, file.meta->min_key);
       max = std::max<std::string_view>(max, file.meta->max_key);
     }
     const PickerFiles& next = table.levels[shape.base_level];
     const Span span = Overlapping(next, min, max);
-    // Alone above what they delete, not on the way to it.
-    if (!span.empty()) consider(tombstones, shape.bytes[0], next, span, 0, 0);
+    if (!span.empty() || tombstones * 2 >= rows) {
+      consider(tombstones, shape.bytes[0], next, span, 0, 0);
+    }
   }
   for (int level = shape.base_level; level < kLast; ++level) {
     const PickerFiles& files = table.levels[level];
     for (size_t i = 0; i < files.size(); ++i) {
       const FileMeta& meta = *files[i].meta;
-      if (files[i].busy || meta.tombstones == 0) continue;
+      if (files[i].busy || files[i].deletes() == 0) continue;
       if (IsFree(table, level + 1, kLast, meta.min_key, meta.max_key)) continue;  // PickBottommost
       const PickerFiles& next = table.levels[level + 1];
       const Span span = Overlapping(next, meta.min_key, meta.max_key);
-      const bool heavy = meta.tombstones * 2 >= meta.rows;
+      const bool heavy = files[i].deletes() * 2 >= meta.rows;
       if (AnyBusy(next, span) || (span.empty() && !heavy)) continue;
-      consider(meta.tombstones, files[i].bytes(), next, span, level, i);
+      consider(files[i].deletes(), files[i].bytes(), next, span, level, i);
     }
   }
   if (best_level < 0) return std::nullopt;
@@ -466,21 +478,25 @@ CompactionPicker::Plan CompactionPicker::PickTombstones(const PickerTable& table
   return MergeLevel0(table, all, shape.base_level, CompactionReason::kTombstones);
 }
 
-/// Whether a rewrite of a file with nothing below it drops versions, tombstones or sequences.
-bool CompactionPicker::IsRemovable(const PickerTable& table, const PickerFile& file) const {
-  const FileMeta& meta = *file.meta;
-  if (meta.max_sequence > table.oldest_snapshot) return false;
-  if (meta.tombstones > 0) return true;
-  // Several versions of a key need their sequences. Of a clean file only the space counts.
-  return file.has_seq &&
-         (!meta.clean || meta.rows * sizeof(SequenceNumber) * kSequencePart >= file.bytes());
+SequenceNumber CompactionPicker::NextRemovable(const PickerTable& table) const {
+  SequenceNumber next = kMaxSequence;
+  for (int level = 1; level <= kLast && table.keyed; ++level) {
+    for (const PickerFile& file : table.levels[level]) {
+      const FileMeta& meta = *file.meta;
+      if (IsRewritable(file) && meta.max_sequence > table.oldest_snapshot &&
+          IsFree(table, level + 1, kLast, meta.min_key, meta.max_key)) {
+        next = std::min(next, meta.max_sequence);
+      }
+    }
+  }
+  return next;
 }
 
 CompactionPicker::Plan CompactionPicker::PickBottommost(const PickerTable& table) const {
   for (int level = kLast; level > 0; --level) {
     for (const PickerFile& file : table.levels[level]) {
       const FileMeta& meta = *file.meta;
-      if (file.busy || !IsRemovable(table, file) ||
+      if (file.busy || !IsRewritable(file) || meta.max_sequence > table.oldest_snapshot ||
           !IsFree(table, level + 1, kLast, meta.min_key, meta.max_key) ||
           Conflicts(table, level, meta.min_key, meta.max_key)) {
         continue;
@@ -590,7 +606,8 @@ CompactionPicker::Plan CompactionPicker::PickRange(const PickerTable& table,
       const auto wanted = [&](const PickerFile& file) {
         if (file.meta->number >= walk->first_new) return false;
         return walk->bottommost == BottommostFiles::kRewrite || file.meta->tombstones > 0 ||
-               (file.has_seq && !file.meta->clean) || IsRemovable(table, file);
+               (file.has_seq && !file.meta->clean) ||
+               (IsRewritable(file) && file.meta->max_sequence <= table.oldest_snapshot);
       };
       while (begin < files.size() && in_range(files[begin]) && !wanted(files[begin])) ++begin;
       if (begin == files.size() || !in_range(files[begin])) continue;

@@ -30,6 +30,7 @@
 #include <vector>
 
 #include "base/limits.h"
+#include "lsm/options.h"
 #include "lsm/sst/sst_format.h"
 
 namespace marble::lsm {
@@ -37,6 +38,8 @@ namespace marble::lsm {
 /// See DbOptions, where these come from.
 struct LevelOptions {
   int level0_files = 4;
+  /// From so many files on, level 0 is merged down whatever that costs.
+  int level0_most_files = 8;
   uint64_t base_bytes = 512 << 20;
   double multiplier = 10;
   uint64_t file_bytes = 64 << 20;
@@ -49,6 +52,8 @@ struct PickerFile {
   const FileMeta* meta;
   bool busy = false;     // an input of a running compaction
   bool has_seq = false;  // keeps __seq
+  uint64_t merges = 0;   // of the rows that are no puts: merge operands, which delete nothing
+  uint64_t deletes() const { return meta->tombstones - merges; }
   uint64_t bytes() const { return meta->arrow_bytes + meta->idx_bytes; }
 };
 using PickerFiles = std::vector<PickerFile>;
@@ -108,13 +113,6 @@ struct CompactionPlan {
   bool move = false;  // by an edit of the manifest alone; nothing is overlapped
 };
 
-/// What a manual compaction does with files that have nothing below them.
-enum class BottommostFiles {
-  kKeep,      // merge levels only
-  kIfUseful,  // rewrite those with versions or tombstones that can go
-  kRewrite,   // rewrite all that this compaction has not written
-};
-
 /// A manual compaction's way through a key range: level by level, each from left to right, in
 /// steps of bounded size; at the end all that was there lies in the last level.
 struct RangeWalk {
@@ -140,6 +138,10 @@ class CompactionPicker {
   /// finished or blocked by running compactions.
   std::optional<CompactionPlan> PickRange(const PickerTable& table, RangeWalk* walk) const;
 
+  /// The sequence that the oldest snapshot must reach before a file with nothing below it can lose
+  /// versions or tombstones; kMaxSequence when none waits.
+  SequenceNumber NextRemovable(const PickerTable& table) const;
+
   const LevelOptions& options() const { return options_; }
 
  private:
@@ -156,7 +158,6 @@ class CompactionPicker {
                    CompactionReason reason) const;
   Plan MergeDown(const PickerTable& table, int level, size_t begin, size_t end,
                  CompactionReason reason) const;
-  bool IsRemovable(const PickerTable& table, const PickerFile& file) const;
 
   const LevelOptions options_;
 };

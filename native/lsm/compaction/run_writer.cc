@@ -66,12 +66,24 @@ Status RunWriter::AddTombstone(std::string_view key, SequenceNumber sequence) {
 }
 
 Status RunWriter::EndOfKey() {
-  if (collector_.rows() < kChunkRows && collector_.bytes() < kChunkBytes) {
+  if (collector_.rows() < kChunkRows && collector_.bytes() < kChunkBytes &&
+      file_bytes() < options_.max_file_bytes) {
     return Status::OK();
   }
+  if (collector_.empty()) return Status::OK();
+  const uint64_t before = written_bytes_;
   MARBLE_RETURN_NOT_OK(WriteChunk());
-  if (writer_->EstimatedBytes() >= limits::kMaxSstBytes) MARBLE_RETURN_NOT_OK(FinishFile());
-  return options_.between_chunks ? options_.between_chunks() : Status::OK();
+  const uint64_t bytes = written_bytes_ - before;
+  if (written_bytes_ >= options_.max_file_bytes) MARBLE_RETURN_NOT_OK(FinishFile());
+  return options_.between_chunks ? options_.between_chunks(bytes) : Status::OK();
+}
+
+Status RunWriter::Cut() {
+  const uint64_t before = written_bytes_;
+  MARBLE_RETURN_NOT_OK(WriteChunk());
+  const uint64_t bytes = written_bytes_ - before;
+  if (writer_ != nullptr) MARBLE_RETURN_NOT_OK(FinishFile());
+  return options_.between_chunks ? options_.between_chunks(bytes) : Status::OK();
 }
 
 Status RunWriter::WriteChunk() {
@@ -115,6 +127,7 @@ Status RunWriter::WriteChunk() {
   kinds_.clear();
   expires_.clear();
   owned_.clear();
+  written_bytes_ = writer_->EstimatedBytes();
   return Status::OK();
 }
 
@@ -123,6 +136,7 @@ Status RunWriter::FinishFile() {
                           writer_->Finish(options_.min_sequence, options_.max_sequence));
   files_.push_back(std::move(meta));
   writer_.reset();
+  written_bytes_ = 0;
   return Status::OK();
 }
 

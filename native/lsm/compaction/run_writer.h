@@ -1,6 +1,6 @@
 // Writes a sorted stream of row versions of one table into as many SSTables as it takes: gathers
-// rows into chunks, cuts files at limits::kMaxSstBytes between keys. One thread. Files are
-// removed by the destructor unless Finish has succeeded.
+// rows into chunks, cuts files at a size, or where it is told to, between keys. One thread. Files
+// are removed by the destructor unless Finish has succeeded.
 #pragma once
 
 #include <arrow/type_fwd.h>
@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/limits.h"
 #include "lsm/read/row_collector.h"
 #include "lsm/sst/sst_writer.h"
 #include "lsm/table_info.h"
@@ -28,8 +29,9 @@ struct RunWriterOptions {
   SequenceNumber min_sequence = 0;  // of everything that may come
   SequenceNumber max_sequence = 0;
   std::function<FileNumber()> next_number;
-  /// Called between chunks: a long merge lets more urgent work go first.
-  std::function<Status()> between_chunks;
+  uint64_t max_file_bytes = limits::kMaxSstBytes;  // of .arrow, about
+  /// Called between chunks with the bytes of the last one (about): for cancelling and for pacing.
+  std::function<Status(uint64_t)> between_chunks;
   std::shared_ptr<io::FileSystem> file_system = io::FileSystem::Local();
 };
 
@@ -53,6 +55,11 @@ class RunWriter {
   Status AddTombstone(std::string_view key, SequenceNumber sequence);
   /// All versions of a key are added: here a chunk may be written and a file be cut.
   Status EndOfKey();
+  /// Between keys: what follows goes to a new file.
+  Status Cut();
+  /// Of the current file, about; 0: the next row begins one.
+  uint64_t file_bytes() const { return written_bytes_ + static_cast<uint64_t>(collector_.bytes()); }
+  size_t num_files() const { return files_.size(); }  // finished
   /// The files, fsynced (the directory is not); empty when there was no row.
   Result<std::vector<FileMeta>> Finish();
 
@@ -69,6 +76,7 @@ class RunWriter {
   std::vector<int64_t> expires_;
   std::deque<std::pair<std::string, std::string>> owned_;  // stable addresses
   std::unique_ptr<SstWriter> writer_;
+  uint64_t written_bytes_ = 0;  // of the current file
   std::vector<FileMeta> files_;
   bool finished_ = false;
 };

@@ -55,6 +55,12 @@ void Memtable::PutMerged(SequenceNumber sequence, std::string_view key, std::str
       static_cast<uint32_t>(value.size()));
 }
 
+void Memtable::NoteExpiry(int64_t expires) {
+  max_expires_ = std::max(max_expires_, expires);
+  const int64_t first = min_expires_.load(std::memory_order_relaxed);
+  if (first == 0 || expires < first) min_expires_.store(expires, std::memory_order_relaxed);
+}
+
 void Memtable::Delete(SequenceNumber sequence, std::string_view key) {
   has_deletes_ = true;
   AddBytes(sequence, VersionKind::kDelete, key, {}, false);
@@ -63,9 +69,7 @@ void Memtable::Delete(SequenceNumber sequence, std::string_view key) {
 uint32_t Memtable::AddBytes(SequenceNumber sequence, VersionKind kind, std::string_view key,
                             std::string_view value, bool expires) {
   Note(sequence, 1);
-  if (expires) {
-    max_expires_ = std::max(max_expires_, LoadFixed<int64_t>(value.data() - sizeof(int64_t)));
-  }
+  if (expires) NoteExpiry(LoadFixed<int64_t>(value.data() - sizeof(int64_t)));
   if (lazy_) {
     std::lock_guard lock(lazy_mutex_);
     pending_.push_back({sequence, kind, expires, key, value, nullptr, 0});
@@ -89,7 +93,7 @@ void Memtable::DeleteRange(SequenceNumber sequence, std::string_view from, std::
 void Memtable::Insert(SequenceNumber sequence, std::shared_ptr<arrow::RecordBatch> rows,
                       int64_t expires) {
   Note(sequence, static_cast<uint64_t>(rows->num_rows()));
-  max_expires_ = std::max(max_expires_, expires);
+  if (expires != 0) NoteExpiry(expires);
   if (keys_ == nullptr) {
     AppendedBatch* last = appended_.empty() ? nullptr : &appended_.back();
     AppendedBatch& added = appended_.emplace_back();

@@ -100,6 +100,8 @@ class Memtable {
   bool has_deletes() const { return has_deletes_; }
   /// When the last of the rows that expire does; 0: none does.
   int64_t max_expires() const { return max_expires_; }
+  /// When the first of them does; 0: none does. Any thread, at any time.
+  int64_t min_expires() const { return min_expires_.load(std::memory_order_relaxed); }
   SequenceNumber min_sequence() const { return min_sequence_; }
   SequenceNumber max_sequence() const { return max_sequence_; }
 
@@ -115,6 +117,7 @@ class Memtable {
   };
 
   void Note(SequenceNumber sequence, uint64_t rows);
+  void NoteExpiry(int64_t expires);
   void Apply(const PendingOp& op);
   const KeyVersion* Add(std::string_view key, uint64_t hash, SequenceNumber sequence,
                         VersionKind kind, bool expires, const void* data, uint32_t size_or_row);
@@ -140,6 +143,7 @@ class Memtable {
   SequenceNumber max_sequence_ = 0;
   bool has_deletes_ = false;
   int64_t max_expires_ = 0;
+  std::atomic<int64_t> min_expires_{0};
 
   // lazy_index: guarded by lazy_mutex_, which is then also the writer lock of the hash index.
   const bool lazy_;

@@ -9,7 +9,10 @@ namespace marble::lsm {
 struct DbCounters {
   std::atomic<uint64_t> flushes{0};
   std::atomic<uint64_t> compactions{0};
-  std::atomic<uint64_t> stalls{0};
+  std::atomic<uint64_t> stalls{0};          // times that writers began to be held up
+  std::atomic<uint64_t> delayed_writes{0};  // that slept for a moment
+  std::atomic<uint64_t> stopped_writes{0};  // that had to wait
+  std::atomic<uint64_t> stall_micros{0};    // of both
   std::atomic<uint64_t> gets{0};
   std::atomic<uint64_t> bloom_negatives{0};
   std::atomic<uint64_t> clean_batches{0};

@@ -2,9 +2,12 @@
 #pragma once
 
 #include <algorithm>
+#include <atomic>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <set>
+#include <utility>
 #include <vector>
 
 #include "lsm/db.h"
@@ -19,13 +22,22 @@ class SnapshotList : public std::enable_shared_from_this<SnapshotList> {
   SnapshotRef Take(int64_t now_ms, const ReadSequence& read_sequence) {
     std::lock_guard lock(mutex_);
     const SequenceNumber sequence = read_sequence();
-    return std::make_shared<Entry>(shared_from_this(), sequence, now_ms, live_.insert(sequence),
-                                   times_.insert(now_ms));
+    const auto at = live_.insert(sequence);
+    oldest_.store(*live_.begin(), std::memory_order_release);
+    return std::make_shared<Entry>(shared_from_this(), sequence, now_ms, at, times_.insert(now_ms));
   }
   /// The clock of the snapshot that sees the most expired rows; `now_ms` when there is none.
   int64_t OldestTime(int64_t now_ms) const {
     std::lock_guard lock(mutex_);
     return times_.empty() ? now_ms : std::min(now_ms, *times_.begin());
+  }
+  /// The snapshot that sees least; kMaxSequence when there is none. No lock.
+  SequenceNumber oldest() const { return oldest_.load(std::memory_order_acquire); }
+  /// Call `hook` whenever the release of a snapshot has changed the oldest one, on the releasing
+  /// thread. Null: no more; on return none is running.
+  void OnOldestReleased(std::function<void()> hook) {
+    std::lock_guard lock(hook_mutex_);
+    hook_ = std::move(hook);
   }
   /// Ascending, without repetitions.
   std::vector<SequenceNumber> Collect() const {
@@ -48,9 +60,9 @@ class SnapshotList : public std::enable_shared_from_this<SnapshotList> {
           at_(at),
           time_at_(time_at) {}
     ~Entry() override {
-      std::lock_guard lock(list_->mutex_);
-      list_->live_.erase(at_);
-      list_->times_.erase(time_at_);
+      if (!list_->Release(at_, time_at_)) return;
+      std::lock_guard lock(list_->hook_mutex_);
+      if (list_->hook_) list_->hook_();
     }
     SequenceNumber sequence() const override { return sequence_; }
     int64_t time_ms() const override { return time_ms_; }
@@ -63,9 +75,22 @@ class SnapshotList : public std::enable_shared_from_this<SnapshotList> {
     const std::multiset<int64_t>::iterator time_at_;
   };
 
+  /// True: the oldest one is another now.
+  bool Release(std::multiset<SequenceNumber>::iterator at,
+               std::multiset<int64_t>::iterator time_at) {
+    std::lock_guard lock(mutex_);
+    live_.erase(at);
+    times_.erase(time_at);
+    const SequenceNumber now = live_.empty() ? kMaxSequence : *live_.begin();
+    return oldest_.exchange(now, std::memory_order_acq_rel) != now;
+  }
+
   mutable std::mutex mutex_;
   std::multiset<SequenceNumber> live_;
   std::multiset<int64_t> times_;
+  std::atomic<SequenceNumber> oldest_{kMaxSequence};
+  std::mutex hook_mutex_;  // before the database's mutex
+  std::function<void()> hook_;
 };
 
 }  // namespace marble::lsm

@@ -22,6 +22,7 @@ enum Tag : uint64_t {
   kMinExpires = 14,
   kMaxExpires = 15,
   kExpiring = 16,
+  kMergeOperands = 17,
 };
 constexpr uint64_t kSeqFlag = 1;
 constexpr uint64_t kKindFlag = 2;
@@ -65,6 +66,7 @@ std::string EncodeProperties(const SstProperties& p) {
     PutNumber(&out, kMaxExpires, static_cast<uint64_t>(p.max_expires));
     PutNumber(&out, kExpiring, p.expiring);
   }
+  if (p.merge_operands > 0) PutNumber(&out, kMergeOperands, p.merge_operands);
   return out;
 }
 
@@ -90,7 +92,7 @@ Result<SstProperties> DecodeProperties(std::string_view section) {
         if (!columns.Varint(&column) || column > kMaxColumn) return damaged();
         p.key_columns.push_back(static_cast<int>(column));
       }
-    } else if (tag >= kRows && tag <= kExpiring) {
+    } else if (tag >= kRows && tag <= kMergeOperands) {
       if (bytes.size() != sizeof(uint64_t)) return damaged();
       const auto value = LoadFixed<uint64_t>(bytes.data());
       switch (static_cast<Tag>(tag)) {
@@ -134,6 +136,10 @@ Result<SstProperties> DecodeProperties(std::string_view section) {
         case kExpiring:
           p.expiring = value;
           break;
+        case kMergeOperands:
+          if (value > p.tombstones) return damaged();
+          p.merge_operands = value;
+          break;
         default:
           break;
       }
@@ -146,7 +152,7 @@ Result<SstProperties> DecodeProperties(std::string_view section) {
   if (p.hidden.expires) {
     for (const Tag tag : {kMinExpires, kMaxExpires, kExpiring}) all |= uint64_t{1} << tag;
   }
-  if (seen != all) return damaged();
+  if ((seen & ~(uint64_t{1} << kMergeOperands)) != all) return damaged();
   return p;
 }
 

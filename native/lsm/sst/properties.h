@@ -29,7 +29,8 @@ struct SstProperties {
   bool clean = false;
   int64_t min_expires = 0;  // of the rows that expire; 0: none does
   int64_t max_expires = 0;
-  uint64_t expiring = 0;  // rows that expire
+  uint64_t expiring = 0;        // rows that expire
+  uint64_t merge_operands = 0;  // counted among the tombstones
 };
 
 std::string EncodeProperties(const SstProperties& properties);

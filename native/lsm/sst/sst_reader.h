@@ -59,6 +59,7 @@ class SstReader {
   virtual int64_t min_expires() const = 0;
   /// When the last of those that expire does.
   virtual int64_t max_expires() const = 0;
+  virtual uint64_t merge_operands() const = 0;
 
   /// False: the key is certainly not in this file (bounds or Bloom filter). No I/O.
   virtual bool MayContain(std::string_view key, uint64_t hash) const = 0;

@@ -46,6 +46,7 @@ class SstReaderImpl : public SstReader, public std::enable_shared_from_this<SstR
   int expires_column() const override { return expires_column_; }
   int64_t min_expires() const override { return properties_.min_expires; }
   int64_t max_expires() const override { return properties_.max_expires; }
+  uint64_t merge_operands() const override { return properties_.merge_operands; }
   bool MayContain(std::string_view key, uint64_t hash) const override {
     return InBounds(key) && (!bloom_ || bloom_->MayContain(hash));
   }

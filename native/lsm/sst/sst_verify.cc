@@ -38,7 +38,7 @@ Status SstReaderImpl::VerifyBatches() const {
   if (EncodeLayouts(*layouts) != EncodeLayouts(layouts_)) {
     return Damaged("the layout is not that of the .arrow file");
   }
-  uint64_t tombstones = 0;
+  uint64_t tombstones = 0, merge_operands = 0;
   for (int64_t b = 0; b < num_batches(); ++b) {
     MARBLE_ASSIGN_OR_RETURN(auto batch, ReadBatch(b));
     const Status valid = batch->ValidateFull();
@@ -47,12 +47,19 @@ Status SstReaderImpl::VerifyBatches() const {
     }
     if (kind_column_ >= 0) {
       const auto* kinds = batch->column_data(kind_column_)->GetValues<uint8_t>(1);
-      for (int64_t i = 0; i < batch->num_rows(); ++i) tombstones += kinds[i] != 0;
+      for (int64_t i = 0; i < batch->num_rows(); ++i) {
+        tombstones += kinds[i] != 0;
+        merge_operands += kinds[i] == static_cast<uint8_t>(RowKind::kMerge);
+      }
     }
     MARBLE_RETURN_NOT_OK(VerifyZones(b, *batch));
   }
   if (tombstones != properties_.tombstones) {
     return Damaged("the number of tombstones is wrong");
+  }
+  // Absent, and so 0, in files of the first writers.
+  if (properties_.merge_operands != 0 && merge_operands != properties_.merge_operands) {
+    return Damaged("the number of merge operands is wrong");
   }
   return Status::OK();
 }

@@ -84,7 +84,8 @@ class SstWriterImpl : public SstWriter {
 
   uint64_t rows_ = 0;
   uint64_t batches_ = 0;
-  uint64_t tombstones_ = 0;
+  uint64_t tombstones_ = 0;  // and merge operands
+  uint64_t merge_operands_ = 0;
   uint64_t expiring_ = 0;
   int64_t min_expires_ = 0;
   int64_t max_expires_ = 0;
@@ -243,6 +244,7 @@ Status SstWriterImpl::Append(const arrow::RecordBatch& rows, const SequenceNumbe
       const uint8_t kind = kinds == nullptr ? 0 : kinds[i];
       const int64_t expiry = expires == nullptr ? 0 : expires[i];
       if (kind != 0) ++tombstones_;
+      merge_operands_ += kind == static_cast<uint8_t>(RowKind::kMerge);
       if (expiry != 0) {
         ++expiring_;
         min_expires_ = min_expires_ == 0 ? expiry : std::min(min_expires_, expiry);
@@ -316,6 +318,7 @@ Result<FileMeta> SstWriterImpl::Finish(SequenceNumber min_sequence, SequenceNumb
   properties.min_sequence = min_sequence;
   properties.max_sequence = max_sequence;
   properties.tombstones = tombstones_;
+  properties.merge_operands = merge_operands_;
   properties.distinct_keys = distinct_keys_;
   properties.min_key = min_key_;
   properties.max_key = last_key_;

@@ -163,8 +163,10 @@ Status ManifestLog::Append(const VersionEdit& edit) {
   MARBLE_RETURN_NOT_OK(next.Apply(edit));
   MARBLE_RETURN_NOT_OK(next.CheckInvariants());
   MARBLE_ASSIGN_OR_RETURN(const std::string payload, edit.Encode());
-  failed_ = file_->Append(Frame(payload));
-  if (failed_.ok()) failed_ = file_->Sync();
+  const Status appended = file_->Append(Frame(payload));
+  // What did not fit counts for nothing, and the next record is written over it.
+  if (CodeOf(appended) == ErrorCode::kNoSpace) return appended;
+  failed_ = appended.ok() ? file_->Sync() : appended;
   MARBLE_RETURN_NOT_OK(failed_);
   state_ = std::move(next);
   return Status::OK();

@@ -39,8 +39,11 @@ class ManifestLog {
                                                      uint64_t number, ManifestState state);
 
   /// Check that the state stays sound, append the edit and fsync. After an I/O error the file's
-  /// end is unknown: every later Append fails with the same error.
+  /// end is unknown: every later Append fails with the same error. kNoSpace while appending leaves
+  /// everything as it was.
   Status Append(const VersionEdit& edit);
+  /// No Append has left the file's end unknown.
+  bool usable() const { return failed_.ok(); }
 
   const ManifestState& state() const { return state_; }
   uint64_t number() const { return number_; }

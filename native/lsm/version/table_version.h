@@ -50,6 +50,7 @@ struct SstFile {
   /// holds it says where.
   const FileMeta meta;
   std::atomic<bool> obsolete{false};
+  bool busy = false;  // an input of a running compaction; under the database's mutex
 
  private:
   using CachedBatch = std::shared_ptr<arrow::RecordBatch>;

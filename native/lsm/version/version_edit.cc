@@ -27,6 +27,7 @@ enum Tag : uint64_t {
   kLogPosition = 16,
   kLastSequence = 18,
   kFixedEnds = 20,
+  kCutPoints = 31,
 };
 
 constexpr bool IsOptional(uint64_t tag) { return (tag & 1) != 0; }
@@ -161,6 +162,15 @@ Result<std::string> VersionEdit::Encode() const {
     MARBLE_ASSIGN_OR_RETURN(const std::string bytes, EncodeTable(table));
     PutField(&out, kCreateTable, bytes);
   }
+  for (const auto& table : created_tables) {
+    const auto& points = table.options.cut_points;
+    if (points.empty()) continue;
+    std::string bytes;
+    PutVarint(&bytes, table.id);
+    PutVarint(&bytes, points.size());
+    for (const std::string& key : points) PutLengthPrefixed(&bytes, key);
+    PutField(&out, kCutPoints, bytes);
+  }
   for (TableId id : dropped_tables) PutNumber(&out, kDropTable, id);
   for (const auto& [table, number] : removed_files) {
     std::string bytes;
@@ -199,6 +209,19 @@ Result<VersionEdit> VersionEdit::Decode(std::string_view bytes) {
       case kCreateTable: {
         MARBLE_ASSIGN_OR_RETURN(auto table, DecodeTable(field));
         edit.created_tables.push_back(std::move(table));
+        break;
+      }
+      case kCutPoints: {
+        uint64_t table, count;
+        if (!value.Varint(&table) || !value.Varint(&count)) return Malformed("cut points");
+        const auto it = std::find_if(edit.created_tables.begin(), edit.created_tables.end(),
+                                     [&](const TableDescriptor& t) { return t.id == table; });
+        if (it == edit.created_tables.end()) return Malformed("cut points: of no table");
+        while (count-- > 0) {
+          std::string_view key;
+          if (!value.LengthPrefixed(&key)) return Malformed("cut points");
+          it->options.cut_points.emplace_back(key);
+        }
         break;
       }
       case kDropTable:

@@ -133,4 +133,36 @@ describe('Database', () => {
       assert.equal(database.metrics().flushes, 1)
     })
   })
+
+  it('tells of compactions, and of levels in its metrics', async () => {
+    await withDatabase(async database => {
+      const compacted = new Promise<Record<string, unknown>>(resolve =>
+        database.on('compaction', info => resolve(info as Record<string, unknown>)),
+      )
+      const state = database.state('s')
+      for (let round = 0; round < 2; round++) {
+        for (let i = 0; i < 100; i++) state.put(`k${i}`, `${round}`)
+        await database.flush()
+      }
+      await database.compact({ table: 's' })
+      const event = await compacted
+      assert.equal(event.table, 's')
+      assert.equal(event.inputLevel, 0)
+      assert.equal(event.outputLevel, 6)
+      assert.equal((event.inputs as number[]).length, 2)
+      assert.equal((event.outputs as number[]).length, 1)
+      const metrics = database.metrics() as {
+        stallReason: string | null
+        tables: Record<string, { writeAmplification: number; levels: Record<string, number>[] }>
+      }
+      assert.equal(metrics.stallReason, null)
+      const { levels, writeAmplification } = metrics.tables.s!
+      assert.deepEqual(
+        levels.map(({ level, files, compactions }) => ({ level, files, compactions })),
+        [{ level: 6, files: 1, compactions: 1 }],
+      )
+      assert.ok(levels[0]!.bytesWritten! > 0 && levels[0]!.bytesRead! > levels[0]!.bytesWritten!)
+      assert.ok(writeAmplification > 1 && writeAmplification < 2)
+    })
+  })
 })

@@ -218,12 +218,12 @@ TEST(CompactionPicker, FilesOfLevelZeroThatOverlapNothingMoveAndSmallOnesAreMerg
   t.Add(kLast, "a", "b", 10 * kMb);
   t.Add(0, "c", "d", 9 * kMb);
   t.Add(0, "e", "f", 9 * kMb);
-  t.Add(0, "d5", "e5", 9 * kMb);  // newer than both and over the second
+  t.Add(0, "d5", "e5", 9 * kMb);  // over the second
   t.Add(0, "x", "y", 9 * kMb);
   auto plan = Picker().Pick(t.view);
   ASSERT_TRUE(plan);
   EXPECT_TRUE(plan->move);
-  EXPECT_THAT(plan->inputs, UnorderedElementsAre(2, 3, 5));
+  EXPECT_THAT(plan->inputs, UnorderedElementsAre(2, 5));
   EXPECT_EQ(plan->output_level, kLast);
   for (FileNumber n = 2; n <= 5; ++n) t.meta(n).arrow_bytes = kMb / 10;
   plan = Picker().Pick(t.view);

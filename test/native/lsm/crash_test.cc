@@ -1,7 +1,8 @@
 // SIGKILL at random moments: a child process writes with four threads and acknowledges through
 // shared memory; the parent kills it, reopens the database and checks that every acknowledged
 // write is there, that at most the one write under way is there besides, and that no write is
-// there by half. The rounds follow each other on one database.
+// there by half. The rounds follow each other on one database, whose levels are so small that
+// compactions run nearly all the time; how many kills fell into one is counted.
 // MARBLE_CRASH_ROUNDS: how many (default 25).
 #include <gtest/gtest.h>
 #include <fcntl.h>
@@ -33,7 +34,8 @@ enum Phase { kStarting = 0, kOpening = 1, kWriting = 2 };
 
 struct Shared {
   std::atomic<int> phase;
-  std::atomic<uint64_t> done[kThreads];  // operations acknowledged, over all rounds
+  std::atomic<int> flushing, compacting, installing;  // under way at this moment
+  std::atomic<uint64_t> done[kThreads];               // operations acknowledged, over all rounds
 };
 
 Shared* MapShared(const std::string& path, bool create) {
@@ -50,6 +52,10 @@ DbOptions Options() {
   options.log_segment_bytes = 128 << 10;  // many rolls, flushes and compactions
   options.compaction_trigger = 3;
   options.max_block_ms = 60'000;
+  options.target_file_bytes = 32 << 10;
+  options.level_base_bytes = 64 << 10;
+  options.level_multiplier = 3;
+  options.max_compactions = 2;
   return options;
 }
 
@@ -132,7 +138,23 @@ TEST(CrashChild, DISABLED_Writes) {
   if (dir == nullptr || shared_path == nullptr) GTEST_SKIP() << "started by the Crash test only";
   Shared* shared = MapShared(shared_path, false);
   shared->phase = kOpening;
-  auto db = Must(DB::Open(dir, Options()));
+  DbOptions options = Options();
+  options.listener = [shared](const DbEvent& event) {
+    auto& under_way = event.kind == DbEvent::Kind::kFlush ? shared->flushing : shared->compacting;
+    if (event.kind != DbEvent::Kind::kFlush && event.kind != DbEvent::Kind::kCompaction) return;
+    switch (event.phase) {
+      case DbEvent::Phase::kBegin:
+        ++under_way;
+        break;
+      case DbEvent::Phase::kInstall:
+        ++shared->installing;
+        break;
+      case DbEvent::Phase::kEnd:
+        --under_way;
+        if (event.inputs != event.outputs || event.inputs.empty()) --shared->installing;
+    }
+  };
+  auto db = Must(DB::Open(dir, options));
   const Tables tables = OpenTables(db.get());
   shared->phase = kWriting;
   std::vector<std::thread> threads;
@@ -192,8 +214,10 @@ TEST(Crash, EveryAcknowledgedWriteSurvivesSigkillAndNoneIsThereByHalf) {
   uint64_t applied[kThreads] = {};
   int by_phase[3] = {};
   int inside = 0, unacknowledged = 0;
+  int in_flush = 0, in_compaction = 0, in_install = 0;
   for (int round = 0; round < rounds; ++round) {
     shared->phase = kStarting;
+    shared->flushing = shared->compacting = shared->installing = 0;
     const pid_t pid = StartChild(dir.path(), shared_path);
     // Most kills while it writes, from the first write on; some while it starts or recovers.
     if (round % 8 != 0) {
@@ -211,6 +235,9 @@ TEST(Crash, EveryAcknowledgedWriteSurvivesSigkillAndNoneIsThereByHalf) {
     ASSERT_EQ(waitpid(pid, &status, 0), pid);
     ASSERT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL) << "the child ended by itself";
     ++by_phase[shared->phase];
+    in_flush += shared->flushing > 0;
+    in_compaction += shared->compacting > 0;
+    in_install += shared->installing > 0;
     uint64_t progress = 0;
 
     auto db = Must(DB::Open(dir.path(), Options()));
@@ -245,10 +272,12 @@ TEST(Crash, EveryAcknowledgedWriteSurvivesSigkillAndNoneIsThereByHalf) {
   for (uint64_t n : applied) total += n;
   std::printf(
       "%d kills: %d before opening, %d while opening, %d while writing (%d strictly "
-      "inside the run); %llu writes kept, %d of them not yet acknowledged\n",
-      rounds, by_phase[kStarting], by_phase[kOpening], by_phase[kWriting], inside,
-      static_cast<unsigned long long>(total), unacknowledged);
+      "inside the run); %d inside a flush, %d inside a compaction, %d between writing files and "
+      "having them installed; %llu writes kept, %d of them not yet acknowledged\n",
+      rounds, by_phase[kStarting], by_phase[kOpening], by_phase[kWriting], inside, in_flush,
+      in_compaction, in_install, static_cast<unsigned long long>(total), unacknowledged);
   EXPECT_GT(inside * 2, rounds) << "too few kills fell inside the run";
+  EXPECT_GT(in_compaction * 5, rounds) << "too few kills fell inside a compaction";
 }
 
 }  // namespace

@@ -396,7 +396,7 @@ TEST(Db, WriterGetsBusyWhenFlushesDoNotKeepUp) {
   }
   slow = false;
   EXPECT_EQ(CodeOf(busy), ErrorCode::kBusy);
-  EXPECT_THAT(MessageOf(busy), HasSubstr("1 ms (option maxBlockMs)"));
+  EXPECT_THAT(MessageOf(busy), HasSubstr("within maxBlockMs (1 ms); try again"));
   ASSERT_OK(db->Flush());
   PutOne(db.get(), s, "after", "1");
 }

@@ -1,5 +1,7 @@
 // Random operations against std::map: four tables, batches across them, snapshots, flushes,
-// compactions, reopenings and crashes; gets and scans in both directions, bounded and limited.
+// compactions of tables and of ranges, reopenings and crashes; gets and scans in both directions,
+// bounded and limited. Levels and files are so small, by seed, that data lies in several levels
+// and compactions of several kinds run beside the operations.
 // MARBLE_MODEL_SEEDS: how many seeds (default 4); MARBLE_MODEL_SEED: one seed alone.
 #include <gtest/gtest.h>
 
@@ -28,6 +30,12 @@ class ModelRun {
     options_.compaction_trigger = 2 + Pick(6);
     options_.max_immutable_generations = 1 + Pick(4);
     options_.max_block_ms = 60'000;
+    options_.target_file_bytes = 1 << (10 + Pick(6));
+    options_.level_base_bytes = options_.target_file_bytes * static_cast<uint64_t>(1 + Pick(6));
+    options_.level_multiplier = 2 + Pick(5);
+    options_.max_compactions = 1 + Pick(3);
+    options_.max_subcompactions = 1 + Pick(3);
+    if (Pick(4) == 0) options_.compaction_bytes_per_second = 2 << 20;
     dir_ = std::make_unique<TempDir>();
     Open();
   }
@@ -49,7 +57,7 @@ class ModelRun {
       } else if (what < 94) {
         Must(db_->Flush());
       } else if (what < 96) {
-        Must(db_->Compact(Pick(2) ? "" : "t"));
+        CompactSomething();
       } else if (what < 98) {
         snapshots_.clear();
         Must(db_->Close());
@@ -61,6 +69,9 @@ class ModelRun {
     }
     CheckAll();
   }
+
+  /// The most sorted levels that one table had data in.
+  size_t most_levels() const { return most_levels_; }
 
  private:
   int Pick(size_t below) { return static_cast<int>(random_() % below); }
@@ -76,6 +87,43 @@ class ModelRun {
     z_ = Must(db_->CreateTable(StateFamily("z", lazy), true));
     t_ = Must(db_->CreateTable(TypedTable("t"), true));
     log_ = Must(db_->CreateTable(AppendTable("log"), true));
+  }
+
+  void CompactSomething() {
+    switch (Pick(4)) {
+      case 0:
+        Must(db_->Compact(Pick(2) ? "" : "t"));
+        break;
+      case 1: {
+        CompactOptions options;
+        options.bottommost = static_cast<BottommostFiles>(Pick(3));
+        options.progress = [](uint64_t done, uint64_t total) { EXPECT_LE(done, total); };
+        Must(db_->CompactRange(Pick(2) ? "s" : "log", "", "", options));
+        break;
+      }
+      default: {
+        std::string from = RandomKey(), to = Pick(4) ? RandomKey() : "";
+        if (!to.empty() && to < from) std::swap(from, to);
+        if (from == to) to.clear();
+        if (Pick(3) == 0) {
+          const int64_t id = Pick(20'000);
+          from = TypedKey(t_, id, "");
+          to = TypedKey(t_, id + 1 + Pick(5000), "");
+          Must(db_->CompactRange("t", from, to, {}));
+        } else {
+          Must(db_->CompactRange(Pick(2) ? "s" : "z", from, to, {}));
+        }
+      }
+    }
+    NoteLevels();
+  }
+
+  void NoteLevels() {
+    for (const TableMetrics& table : db_->metrics().tables) {
+      size_t levels = 0;
+      for (const LevelMetrics& level : table.levels) levels += level.level > 0 && level.files > 0;
+      most_levels_ = std::max(most_levels_, levels);
+    }
   }
 
   /// What SIGKILL at this moment would leave: the directory as it is.
@@ -235,6 +283,7 @@ class ModelRun {
   }
 
   void CheckGets() {
+    NoteLevels();
     const auto [read, model] = RandomView();
     for (int i = 0; i < 20; ++i) {
       const std::string key = RandomKey();
@@ -337,6 +386,7 @@ class ModelRun {
   std::pair<TableHandle*, std::map<std::string, std::string>*> state_s_{&s_, &model_.s};
   std::pair<TableHandle*, std::map<std::string, std::string>*> state_z_{&z_, &model_.z};
   std::vector<std::pair<SnapshotRef, Model>> snapshots_;
+  size_t most_levels_ = 0;
 };
 
 uint64_t FromEnvironment(const char* name, uint64_t otherwise) {
@@ -347,15 +397,23 @@ uint64_t FromEnvironment(const char* name, uint64_t otherwise) {
 TEST(Model, BehavesAsAMapUnderRandomOperations) {
   const uint64_t alone = FromEnvironment("MARBLE_MODEL_SEED", 0);
   const uint64_t seeds = alone > 0 ? 1 : FromEnvironment("MARBLE_MODEL_SEEDS", 4);
+  std::map<size_t, int> runs_by_levels;
   for (uint64_t i = 0; i < seeds; ++i) {
     const uint64_t seed = alone > 0 ? alone : i + 1;
     SCOPED_TRACE("MARBLE_MODEL_SEED=" + std::to_string(seed));
     ModelRun run(seed);
     run.Run(400);
+    ++runs_by_levels[run.most_levels()];
     if (HasFailure()) {
       std::printf("failed with MARBLE_MODEL_SEED=%llu\n", static_cast<unsigned long long>(seed));
       return;
     }
+  }
+  std::printf("runs by the most levels of a table:");
+  for (const auto& [levels, runs] : runs_by_levels) std::printf(" %zu: %d", levels, runs);
+  std::printf("\n");
+  if (alone == 0) {
+    EXPECT_GE(runs_by_levels.rbegin()->first, 3u) << "the test means several levels";
   }
 }
 

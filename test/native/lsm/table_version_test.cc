@@ -28,6 +28,7 @@ class DescribedFile : public SstReader {
   int expires_column() const override { return -1; }
   int64_t min_expires() const override { return 0; }
   int64_t max_expires() const override { return 0; }
+  uint64_t merge_operands() const override { return 0; }
   bool has_bytes() const override { return false; }
   Result<std::optional<std::string_view>> FindBytes(std::string_view, uint64_t) const override {
     return std::nullopt;

@@ -137,6 +137,9 @@ TEST_F(VersionsTest, ReadingAKeyMergedManyTimesLooksAtFewOperands) {
 }
 
 TEST_F(VersionsTest, CompactionLeavesOneValuePerMergedKey) {
+  ASSERT_OK(db_->Close());
+  options_.compaction_trigger = 100;
+  Open();
   const auto add = Family("add", "int64add");
   for (int round = 0; round < 5; ++round) {
     for (int i = 0; i < 100; ++i) Merge(add, "k" + std::to_string(i), Int64(i));
