@@ -378,7 +378,8 @@ export class Database implements AsyncDisposable {
   #emit(event: string, info: object): void {
     if (event === 'backgroundError')
       this.#logger.error(info, 'background error: the database is read-only until it is reopened')
-    else if (event === 'noSpace') this.#logger.warn(info, 'the disk is full: the work is tried again when there is room')
+    else if (event === 'noSpace')
+      this.#logger.warn(info, 'the disk is full: the work is tried again when there is room')
     else this.#logger.debug(info, event)
     for (const listener of this.#listeners.get(event) ?? []) listener(info)
   }

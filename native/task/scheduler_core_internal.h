@@ -193,6 +193,7 @@ class SchedulerCore {
   /// Destroy an accepted task without running it, and tell its group (but not that it has ended).
   void DropTask(Worker* worker, Task* task);
   void SettleAhead(Worker* worker);
+  bool AnyQueuedOf(size_t priority);
   bool AnyQueued();
 
   // --- permits and sleep (scheduler_threads.cc) --------------------------------------------

@@ -104,21 +104,20 @@ bool Submit(GroupState* group, Inbound* inbound, Task::Function function, uint64
 
 // --- choosing -----------------------------------------------------------------------------
 
-bool SchedulerCore::AnyQueued() {
-  const int producers = inbound_used_.load(std::memory_order_acquire);
-  const int workers = workers_used_.load(std::memory_order_acquire);
-  for (size_t c = 0; c < kPriorities; ++c) {
-    for (int i = 0; i < producers; ++i) {
-      if (inbound_[i].load(std::memory_order_relaxed)->queues[c].size() > 0) return true;
-    }
-    if (sliced_[c].size() > 0) return true;
-    for (int i = 0; i < workers; ++i) {
-      Worker* worker = workers_[i].load(std::memory_order_relaxed);
-      if (worker->queues[c].size() > 0 || worker->batches[c].size() > 0) return true;
-    }
+bool SchedulerCore::AnyQueuedOf(size_t priority) {
+  const int producers = inbound_used_.load();
+  for (int i = 0; i < producers; ++i) {
+    if (inbound_[i].load(std::memory_order_relaxed)->queues[priority].size() > 0) return true;
   }
-  return false;
+  const int workers = workers_used_.load();
+  for (int i = 0; i < workers; ++i) {
+    Worker* worker = workers_[i].load(std::memory_order_relaxed);
+    if (worker->queues[priority].size() > 0 || worker->batches[priority].size() > 0) return true;
+  }
+  return sliced_[priority].size() > 0;
 }
+
+bool SchedulerCore::AnyQueued() { return AnyQueuedOf(0) || AnyQueuedOf(1) || AnyQueuedOf(2); }
 
 inline bool SchedulerCore::Pick(Worker* worker, Task* task, uint32_t* queued_at_ms) {
   // Nothing is more urgent than a user task it has already, unless it is another's turn.
@@ -139,7 +138,8 @@ bool SchedulerCore::PickInTurn(Worker* worker, Task* task, uint32_t* queued_at_m
   for (size_t c = 1; c < kPriorities && !found; ++c) {
     if (worker->picks < worker->class_turn[c]) continue;
     worker->class_turn[c] = worker->picks + kTurns[c];
-    found = PickOf(worker, static_cast<Priority>(c), line_first, task, queued_at_ms);
+    found = AnyQueuedOf(c) &&
+            PickOf(worker, static_cast<Priority>(c), line_first, task, queued_at_ms);
   }
   for (size_t c = 0; c < kPriorities && !found; ++c) {
     found = PickOf(worker, static_cast<Priority>(c), line_first, task, queued_at_ms);
@@ -163,7 +163,7 @@ bool SchedulerCore::PickOf(Worker* worker, Priority priority, bool line_first, T
 
 bool SchedulerCore::TakeFromLine(Worker* worker, Priority priority, Task* task,
                                  uint32_t* queued_at_ms) {
-  const auto producers = static_cast<size_t>(inbound_used_.load(std::memory_order_acquire));
+  const auto producers = static_cast<size_t>(inbound_used_.load());
   TaskQueue& batch = worker->batches[priority];
   for (size_t i = 0; i <= producers; ++i, ++worker->line_turn, worker->line_left = kChunkTasks) {
     if (worker->line_turn > producers) worker->line_turn = 0;
@@ -197,7 +197,7 @@ bool SchedulerCore::TakeFromLine(Worker* worker, Priority priority, Task* task,
 }
 
 bool SchedulerCore::Steal(Worker* worker, Priority priority, Task* task, uint32_t* queued_at_ms) {
-  const auto workers = static_cast<size_t>(workers_used_.load(std::memory_order_acquire));
+  const auto workers = static_cast<size_t>(workers_used_.load());
   const size_t start = NextRandom(&worker->random) % workers;
   for (size_t i = 0; i < workers; ++i) {
     Worker* victim = workers_[(start + i) % workers].load(std::memory_order_relaxed);
@@ -235,14 +235,14 @@ bool SchedulerCore::TakeOfGroup(Worker* worker, const GroupState* group, bool sl
                                 Task* task) {
   const Priority priority = group->priority;
   if (worker->queues[priority].TakeOf(group, task)) return true;
-  const int workers = workers_used_.load(std::memory_order_acquire);
+  const int workers = workers_used_.load();
   for (int i = 0; i < workers; ++i) {
     Worker* other = workers_[i].load(std::memory_order_relaxed);
     if (other->batches[priority].TakeOf(group, task)) return true;
     if (other != worker && other->queues[priority].TakeOf(group, task)) return true;
   }
   if (group->was_inbound.load()) {
-    const int producers = inbound_used_.load(std::memory_order_acquire);
+    const int producers = inbound_used_.load();
     for (int i = 0; i < producers; ++i) {
       Inbound* inbound = inbound_[i].load(std::memory_order_relaxed);
       if (inbound->queues[priority].TakeOf(group, task)) return true;

@@ -220,7 +220,7 @@ Status SchedulerCore::StartThread(bool has_permit) {
       ended_.reserve(static_cast<size_t>(used) + 1);
       vacant_.push_back(new Worker(this, &chunks_, used));
       workers_[used].store(vacant_.back(), std::memory_order_relaxed);
-      workers_used_.store(used + 1, std::memory_order_release);
+      workers_used_.store(used + 1);
     }
     Worker* worker = vacant_.back();
     worker->thread = std::thread([this, worker, has_permit] {
@@ -340,7 +340,7 @@ Result<Inbound*> SchedulerCore::TakeInbound() {
   }
   auto* inbound = new Inbound(this, &chunks_);
   inbound_[used].store(inbound, std::memory_order_relaxed);
-  inbound_used_.store(used + 1, std::memory_order_release);
+  inbound_used_.store(used + 1);
   return inbound;
 }
 
@@ -351,8 +351,8 @@ void SchedulerCore::ReleaseInbound(Inbound* inbound) {
 
 SchedulerMetrics SchedulerCore::metrics() {
   SchedulerMetrics m;
-  const int workers = workers_used_.load(std::memory_order_acquire);
-  const int producers = inbound_used_.load(std::memory_order_acquire);
+  const int workers = workers_used_.load();
+  const int producers = inbound_used_.load();
   for (size_t c = 0; c < kPriorities; ++c) {
     m.queued[c] = sliced_[c].size();
     for (int i = 0; i < producers; ++i) m.queued[c] += inbound_[i].load()->queues[c].size();
