@@ -175,6 +175,7 @@ Result<std::vector<LevelFile>> DbImpl::OpenFiles(const TableInfo& info,
 
 Status DbImpl::LogAndInstall(const std::function<std::optional<VersionEdit>()>& make_edit,
                              const std::function<void()>& install) {
+  const task::BlockingScope blocking;  // for the lock, and for the fsync
   std::lock_guard manifest_lock(manifest_mutex_);
   const std::optional<VersionEdit> edit = make_edit();
   if (!edit) return Status::OK();
@@ -270,9 +271,9 @@ Status DbImpl::FlushOldest() {
     for (Flushed& item : work) {
       // Compactions may replace these files meanwhile: then they hold no other keys than now.
       const SuperVersionRef version = item.table->super_version();
-      MARBLE_ASSIGN_OR_RETURN(
-          item.metas, FlushMemtable(item.table->info_ref(), item.memtable.get(), *version->files,
-                                    RulesFor(*item.table), NewRunOptions()));
+      MARBLE_ASSIGN_OR_RETURN(item.metas, FlushMemtable(item.table->info_ref(), item.memtable.get(),
+                                                        *version->files, RulesFor(*item.table),
+                                                        NewRunOptions(), executor_->scheduler()));
       AddFiles(item.metas, &event);
     }
     if (event.files > 0) MARBLE_RETURN_NOT_OK(options_.file_system->SyncDir(dir_));

@@ -303,7 +303,7 @@ Status DbImpl::RunCompaction(CompactionTask* task) {
   Emit(CompactionEvent(*task, DbEvent::Phase::kBegin));
   const uint64_t done_before = task->manual != nullptr ? task->manual->done_bytes.load() : 0;
   MARBLE_ASSIGN_OR_RETURN(const std::vector<FileMeta> metas,
-                          RunCompactionJob(MakeJob(task), executor_.get()));
+                          RunCompactionJob(MakeJob(task), executor_->scheduler()));
   DbEvent event = CompactionEvent(*task, DbEvent::Phase::kInstall);
   uint64_t written = 0;
   for (const FileMeta& meta : metas) {

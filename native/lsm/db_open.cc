@@ -178,9 +178,13 @@ Status DbImpl::Start() {
   }
   MARBLE_RETURN_NOT_OK(LoadTables(state));
   MARBLE_RETURN_NOT_OK(Recover(std::move(state), manifest_number, torn));
+  std::shared_ptr<task::TaskScheduler> scheduler = options_.scheduler;
+  if (scheduler == nullptr) {
+    MARBLE_ASSIGN_OR_RETURN(scheduler, SharedScheduler());
+  }
   snapshots_->OnOldestReleased([this] { SnapshotReleased(); });
   std::lock_guard lock(mutex_);
-  executor_ = NewThreadExecutor(max_compactions_);
+  executor_ = std::make_unique<Executor>(std::move(scheduler));
   UpdateStall();
   ScheduleWork();
   return Status::OK();

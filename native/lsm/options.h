@@ -16,6 +16,10 @@
 #include "io/file_system.h"
 #include "lsm/sst/sst_reader.h"
 
+namespace marble::task {
+class TaskScheduler;
+}
+
 namespace marble::lsm {
 
 /// kProcess survives SIGKILL (the page cache does); kPower also power loss (fdatasync).
@@ -89,8 +93,7 @@ struct DbOptions {
   /// which they wait. So much garbage there may be besides, and so long reads find more levels.
   uint64_t pending_compaction_slowdown_bytes = 16ull << 30;
   uint64_t pending_compaction_stop_bytes = 64ull << 30;
-  /// Compactions at once, one thread each; flushes have a thread of their own. 0: half of the
-  /// processor's cores, at least one.
+  /// Compactions at once. 0: half of the processor's cores, at least one.
   int max_compactions = 0;
   /// Parts that one compaction is split into, which run in parallel where threads are idle. 0: as
   /// many as max_compactions.
@@ -98,6 +101,10 @@ struct DbOptions {
   /// What all compactions together may write in a second; flushes are not limited. 0: no limit.
   /// DB::SetCompactionRate changes it. Too low, and writers will be slowed down instead.
   uint64_t compaction_bytes_per_second = 0;
+
+  /// What flushes and compactions run on; null: one that all databases of the process share, with a
+  /// thread per CPU.
+  std::shared_ptr<task::TaskScheduler> scheduler;
 
   const Clock* clock = Clock::System();
   /// Called on background and writing threads, also by several at once; must not call back into the

@@ -193,6 +193,8 @@ class SchedulerCore {
   /// Destroy an accepted task without running it, and tell its group (but not that it has ended).
   void DropTask(Worker* worker, Task* task);
   void SettleAhead(Worker* worker);
+  /// A worker in Wait runs tasks of its group only: let others at those that are more urgent.
+  void GiveWay(Worker* worker, Priority priority);
   bool AnyQueuedOf(size_t priority);
   bool AnyQueued();
 

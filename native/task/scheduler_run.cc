@@ -138,8 +138,8 @@ bool SchedulerCore::PickInTurn(Worker* worker, Task* task, uint32_t* queued_at_m
   for (size_t c = 1; c < kPriorities && !found; ++c) {
     if (worker->picks < worker->class_turn[c]) continue;
     worker->class_turn[c] = worker->picks + kTurns[c];
-    found = AnyQueuedOf(c) &&
-            PickOf(worker, static_cast<Priority>(c), line_first, task, queued_at_ms);
+    found =
+        AnyQueuedOf(c) && PickOf(worker, static_cast<Priority>(c), line_first, task, queued_at_ms);
   }
   for (size_t c = 0; c < kPriorities && !found; ++c) {
     found = PickOf(worker, static_cast<Priority>(c), line_first, task, queued_at_ms);
@@ -339,6 +339,17 @@ Slice MakeSlice(const Budget& budget, const GroupState* group) {
 
 // --- waiting ------------------------------------------------------------------------------
 
+void SchedulerCore::GiveWay(Worker* worker, Priority priority) {
+  for (size_t c = 0; c < static_cast<size_t>(priority); ++c) {
+    if (!AnyQueuedOf(c)) continue;
+    // Another thread takes the permit and, by its priorities, that task; this one goes on with a
+    // permit too many until the other is through with it.
+    EnterBlocking(worker);
+    LeaveBlocking(worker);
+    return;
+  }
+}
+
 Status SchedulerCore::WaitOnWorker(Worker* worker, GroupState* group) {
   for (const Frame* frame = worker->frame; frame != nullptr; frame = frame->below) {
     if (frame->group == group) {
@@ -351,6 +362,7 @@ Status SchedulerCore::WaitOnWorker(Worker* worker, GroupState* group) {
   const int blocking = std::exchange(worker->blocking, 0);
   if (blocking > 0) LeaveBlocking(worker);
   while (true) {
+    GiveWay(worker, group->priority);
     Task task;
     uint32_t queued_at_ms;
     if (worker->queues[group->priority].PopBackOf(group, &task, &queued_at_ms)) {

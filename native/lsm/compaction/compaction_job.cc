@@ -151,7 +151,7 @@ class OlderKeys {
 /// the level below.
 class CutPlan {
  public:
-  CutPlan(const CompactionJob& job, RunWriter* out)
+  CutPlan(const CompactionJob& job, RunBuilder* out)
       : points_(job.info->descriptor.options.cut_points),
         grandparents_(job.grandparents),
         file_bytes_(job.file_bytes),
@@ -163,8 +163,8 @@ class CutPlan {
   /// Nothing is to be decided for keys below this; empty: for none.
   std::string_view next() const { return next_; }
   /// Before the first row of `key` is added.
-  Status Before(std::string_view key) {
-    if (next_.empty() || key < next_) return Status::OK();
+  void Before(std::string_view key) {
+    if (next_.empty() || key < next_) return;
     bool cut = false, crossed = false;
     for (; point_ < points_.size() && points_[point_] <= key; ++point_) cut = true;
     if (out_->num_files() != files_) {  // cut by size meanwhile
@@ -181,10 +181,9 @@ class CutPlan {
     Advance();
     const bool empty = out_->file_bytes() == 0;
     if (cut || empty) overlap_ = last_;
-    if (!cut || empty) return Status::OK();
-    MARBLE_RETURN_NOT_OK(out_->Cut());
+    if (!cut || empty) return;
+    out_->Cut();
     files_ = out_->num_files();
-    return Status::OK();
   }
 
  private:
@@ -201,7 +200,7 @@ class CutPlan {
   const SstRun& grandparents_;
   const uint64_t file_bytes_;
   const uint64_t max_overlap_;
-  RunWriter* const out_;
+  RunBuilder* const out_;
   size_t point_ = 0;
   size_t grandparent_ = 0;
   uint64_t overlap_ = 0;  // of the level below, by the current file
@@ -215,9 +214,9 @@ bool MustLook(const CompactionJob& job) {
   return job.info->expires() || job.rules.filter != nullptr;
 }
 
-class Merge {
+class Merge : public RowProducer {
  public:
-  Merge(const CompactionJob& job, std::string_view lower, std::string_view upper, RunWriter* out)
+  Merge(const CompactionJob& job, std::string_view lower, std::string_view upper, RunBuilder* out)
       : poll_(job.poll),
         folder_(job.info.get(), &job.rules, out),
         older_(job.older),
@@ -229,43 +228,43 @@ class Merge {
     }
   }
 
-  Status Run() {
-    for (auto& input : inputs_) MARBLE_RETURN_NOT_OK(input->MoveToFirst());
-    size_t last = SIZE_MAX;
-    int streak = 0;
-    int keys = 0;
-    while (true) {
-      Input* winner = nullptr;
-      Input* second = nullptr;
-      size_t winner_index = 0;
-      bool tie = false;
-      for (size_t i = 0; i < inputs_.size(); ++i) {
-        Input* input = inputs_[i].get();
-        if (!input->valid) continue;
-        const int order = winner == nullptr ? -1 : Compare(*input, *winner);
-        if (order < 0) {
-          second = winner;
-          winner = input;
-          winner_index = i;
-          tie = false;
-        } else if (order == 0) {
-          tie = true;
-        } else if (second == nullptr || Compare(*input, *second) < 0) {
-          second = input;
-        }
+  Result<bool> Step(RunBuilder*) override {
+    if (keys_++ % kPollKeys == 0) {
+      MARBLE_RETURN_NOT_OK(poll_());
+      if (keys_ == 1) {
+        for (auto& input : inputs_) MARBLE_RETURN_NOT_OK(input->MoveToFirst());
       }
-      if (winner == nullptr) return Status::OK();
-      if (++keys % kPollKeys == 0) MARBLE_RETURN_NOT_OK(poll_());
-      MARBLE_RETURN_NOT_OK(cuts_.Before(winner->rows.key()));
-      streak = winner_index == last && !tie ? streak + 1 : 0;
-      last = winner_index;
-      if (!tie && winner->plain && (second == nullptr || streak > kStreak)) {
-        MARBLE_ASSIGN_OR_RETURN(const bool short_one, TakeStretch(winner, second));
-        if (short_one) streak = 0;
-        continue;
+    }
+    Input* winner = nullptr;
+    Input* second = nullptr;
+    size_t winner_index = 0;
+    bool tie = false;
+    for (size_t i = 0; i < inputs_.size(); ++i) {
+      Input* input = inputs_[i].get();
+      if (!input->valid) continue;
+      const int order = winner == nullptr ? -1 : Compare(*input, *winner);
+      if (order < 0) {
+        second = winner;
+        winner = input;
+        winner_index = i;
+        tie = false;
+      } else if (order == 0) {
+        tie = true;
+      } else if (second == nullptr || Compare(*input, *second) < 0) {
+        second = input;
       }
+    }
+    if (winner == nullptr) return false;
+    cuts_.Before(winner->rows.key());
+    streak_ = winner_index == last_ && !tie ? streak_ + 1 : 0;
+    last_ = winner_index;
+    if (!tie && winner->plain && (second == nullptr || streak_ > kStreak)) {
+      MARBLE_ASSIGN_OR_RETURN(const bool short_one, TakeStretch(winner, second));
+      if (short_one) streak_ = 0;
+    } else {
       MARBLE_RETURN_NOT_OK(TakeKey(winner_index));
     }
+    return true;
   }
 
  private:
@@ -307,7 +306,7 @@ class Merge {
       }
     }
     MARBLE_RETURN_NOT_OK(input->MoveTo(stop));
-    MARBLE_RETURN_NOT_OK(out_->EndOfKey());
+    out_->EndOfKey();
     return count < kStreak;
   }
 
@@ -335,56 +334,66 @@ class Merge {
   const std::function<Status()>& poll_;
   VersionFolder folder_;
   OlderKeys older_;
-  RunWriter* const out_;
+  RunBuilder* const out_;
   CutPlan cuts_;
   const int64_t max_stretch_;
+  uint64_t keys_ = 0;
+  size_t last_ = SIZE_MAX;  // the input of the last key
+  int streak_ = 0;
   std::string key_;
 };
 
-/// Of a table without a key whose rows expire: the rows of a file that have not.
-Status AddExpiringRows(const CompactionJob& job, const SstFileRef& file, RunWriter* out) {
-  SstRows rows(file, job.info);
-  for (int64_t row = 0; row < rows.total(); ++row) {
-    if (row % kPollKeys == 0) MARBLE_RETURN_NOT_OK(job.poll());
-    MARBLE_RETURN_NOT_OK(rows.MoveTo(row));
-    if (rows.expires() != 0 && rows.expires() <= job.rules.expired_ms) continue;
-    MARBLE_RETURN_NOT_OK(out->AddRow(rows.batch(), rows.row_in_batch(), rows.sequence(),
-                                     RowKind::kPut, rows.expires()));
-    MARBLE_RETURN_NOT_OK(out->EndOfKey());
-  }
-  return Status::OK();
-}
-
-/// Tables without a key: the rows of all inputs, oldest file first.
-Status Concatenate(const CompactionJob& job, RunWriter* out) {
-  for (auto run = job.runs.rbegin(); run != job.runs.rend(); ++run) {
-    for (const SstFileRef& file : *run) {
-      if (job.info->expires()) {
-        MARBLE_RETURN_NOT_OK(AddExpiringRows(job, file, out));
-        continue;
-      }
-      const int seq_column = file->reader->seq_column();
-      for (int64_t b = 0; b < file->reader->num_batches(); ++b) {
-        MARBLE_RETURN_NOT_OK(job.poll());
-        MARBLE_ASSIGN_OR_RETURN(const auto batch, file->ReadBatch(b));
-        if (seq_column < 0) {
-          MARBLE_RETURN_NOT_OK(out->AddRows(batch, 0, batch->num_rows(), 0));
-        } else {
-          const auto& sequences =
-              static_cast<const arrow::UInt64Array&>(*batch->column(seq_column));
-          for (int64_t row = 0; row < batch->num_rows();) {
-            int64_t end = row + 1;
-            while (end < batch->num_rows() && sequences.Value(end) == sequences.Value(row)) ++end;
-            MARBLE_RETURN_NOT_OK(out->AddRows(batch, row, end - row, sequences.Value(row)));
-            row = end;
-          }
-        }
-        MARBLE_RETURN_NOT_OK(out->EndOfKey());
-      }
+/// Tables without a key: the rows of all inputs, oldest file first, batch by batch.
+class Concatenation : public RowProducer {
+ public:
+  explicit Concatenation(const CompactionJob& job) : job_(job) {
+    for (auto run = job.runs.rbegin(); run != job.runs.rend(); ++run) {
+      files_.insert(files_.end(), run->begin(), run->end());
     }
   }
-  return Status::OK();
-}
+
+  Result<bool> Step(RunBuilder* out) override {
+    while (file_ < files_.size() && batch_ == files_[file_]->reader->num_batches()) {
+      ++file_;
+      batch_ = 0;
+    }
+    if (file_ == files_.size()) return false;
+    MARBLE_RETURN_NOT_OK(job_.poll());
+    const SstReader& reader = *files_[file_]->reader;
+    MARBLE_ASSIGN_OR_RETURN(const auto batch, files_[file_]->ReadBatch(batch_++));
+    const uint64_t* sequences =
+        reader.seq_column() < 0 ? nullptr
+                                : batch->column_data(reader.seq_column())->GetValues<uint64_t>(1);
+    const int64_t* expires =
+        reader.expires_column() < 0
+            ? nullptr
+            : batch->column_data(reader.expires_column())->GetValues<int64_t>(1);
+    const auto sequence_of = [&](int64_t row) { return sequences == nullptr ? 0 : sequences[row]; };
+    const auto expires_of = [&](int64_t row) { return expires == nullptr ? 0 : expires[row]; };
+    for (int64_t row = 0, end; row < batch->num_rows(); row = end) {
+      end = row + 1;
+      if (expires_of(row) != 0) {
+        if (expires_of(row) <= job_.rules.expired_ms) continue;
+        MARBLE_RETURN_NOT_OK(
+            out->AddRow(batch, row, sequence_of(row), RowKind::kPut, expires_of(row)));
+        continue;
+      }
+      while (end < batch->num_rows() && sequence_of(end) == sequence_of(row) &&
+             expires_of(end) == 0) {
+        ++end;
+      }
+      MARBLE_RETURN_NOT_OK(out->AddRows(batch, row, end - row, sequence_of(row)));
+    }
+    out->EndOfKey();
+    return true;
+  }
+
+ private:
+  const CompactionJob& job_;
+  std::vector<SstFileRef> files_;
+  size_t file_ = 0;
+  int64_t batch_ = 0;
+};
 
 /// Keys that split the inputs into up to `parts` pieces of about one size, by samples of their
 /// keys.
@@ -455,37 +464,41 @@ class Outputs {
 
 }  // namespace
 
-Result<std::vector<FileMeta>> RunCompactionJob(const CompactionJob& job, Executor* executor) {
-  RunWriterOptions options;
-  options.file_system = job.file_system;
-  options.dir = job.dir;
-  options.level = job.output_level;
+Result<std::vector<FileMeta>> RunCompactionJob(const CompactionJob& job,
+                                               task::TaskScheduler* scheduler) {
+  RunPipelineOptions options;
+  options.priority = task::Priority::kCompaction;
   options.max_file_bytes = std::min(job.file_bytes, limits::kMaxSstBytes);
-  options.next_number = job.next_number;
-  options.between_chunks = job.wrote;
-  options.min_sequence = kMaxSequence;
+  options.wrote = job.wrote;
+  RunWriterOptions& files = options.writer;
+  files.file_system = job.file_system;
+  files.dir = job.dir;
+  files.level = job.output_level;
+  files.next_number = job.next_number;
+  files.min_sequence = kMaxSequence;
   uint64_t bytes = 0;
   bool tombstones = false;
   for (const SstRun& run : job.runs) {
     for (const auto& file : run) {
-      options.min_sequence = std::min(options.min_sequence, file->meta.min_sequence);
-      options.max_sequence = std::max(options.max_sequence, file->meta.max_sequence);
+      files.min_sequence = std::min(files.min_sequence, file->meta.min_sequence);
+      files.max_sequence = std::max(files.max_sequence, file->meta.max_sequence);
       tombstones = tombstones || file->meta.tombstones > 0;
       bytes += file->bytes();
     }
   }
   // Sequences while some snapshot may not see every row; kinds while some tombstone may survive.
   const auto& snapshots = job.rules.snapshots;
-  options.write_seq =
-      NeedsSequences(*job.info) || (!snapshots.empty() && snapshots.front() < options.max_sequence);
+  files.hidden.seq =
+      NeedsSequences(*job.info) || (!snapshots.empty() && snapshots.front() < files.max_sequence);
   const bool not_only_puts = job.info->keyed() && (tombstones || MustLook(job));
-  options.write_kind = not_only_puts && (options.write_seq || !job.older.empty());
-  options.write_expires = job.info->expires();
+  files.hidden.kind = not_only_puts && (files.hidden.seq || !job.older.empty());
+  files.hidden.expires = job.info->expires();
 
   if (!job.info->keyed()) {
-    RunWriter out(job.info, options);
-    MARBLE_RETURN_NOT_OK(Concatenate(job, &out));
-    return out.Finish();
+    RunPipeline run(scheduler, job.info, options,
+                    [&job](RunBuilder*) { return std::make_unique<Concatenation>(job); });
+    MARBLE_RETURN_NOT_OK(run.Start());
+    return run.Finish();
   }
   std::vector<std::string> keys;
   // A part of less than a file or two is not worth its thread.
@@ -494,38 +507,44 @@ Result<std::vector<FileMeta>> RunCompactionJob(const CompactionJob& job, Executo
   if (parts > 1) {
     MARBLE_ASSIGN_OR_RETURN(keys, SplitKeys(job, bytes, parts));
   }
-  Outputs outputs(job, keys.size() + 1);
   std::mutex mutex;
   Status first_error;  // not that of a part which ended because of it
   std::atomic<bool> failed{false};
+  const auto check = [&](const Status& status) {
+    if (status.ok()) return status;
+    std::lock_guard lock(mutex);
+    if (first_error.ok()) first_error = status;
+    failed.store(true, std::memory_order_relaxed);
+    return status;
+  };
+  const auto others_failed = [&] {
+    if (!failed.load(std::memory_order_relaxed)) return Status::OK();
+    return MakeError(ErrorCode::kAborted, "another part of the compaction failed");
+  };
   CompactionJob part = job;
   part.poll = [&]() -> Status {
-    if (failed.load(std::memory_order_relaxed)) {
-      return MakeError(ErrorCode::kAborted, "another part of the compaction failed");
-    }
-    return job.poll();
+    MARBLE_RETURN_NOT_OK(others_failed());
+    return check(job.poll());
   };
-  std::vector<std::function<Status()>> work;
+  options.wrote = [&](uint64_t written) -> Status {
+    MARBLE_RETURN_NOT_OK(others_failed());
+    return check(job.wrote(written));
+  };
+  Outputs outputs(job, keys.size() + 1);
+  std::vector<std::unique_ptr<RunPipeline>> runs;
   for (size_t i = 0; i <= keys.size(); ++i) {
-    work.push_back([&, i]() -> Status {
-      const auto run = [&]() -> Status {
-        RunWriter out(job.info, options);
-        Merge merge(part, i == 0 ? std::string_view() : keys[i - 1],
-                    i == keys.size() ? std::string_view() : keys[i], &out);
-        MARBLE_RETURN_NOT_OK(merge.Run());
-        MARBLE_ASSIGN_OR_RETURN(outputs.part(i), out.Finish());
-        return Status::OK();
-      };
-      const Status status = run();
-      if (status.ok()) return status;
-      std::lock_guard lock(mutex);
-      if (first_error.ok()) first_error = status;
-      failed.store(true, std::memory_order_relaxed);
-      return status;
-    });
+    const std::string_view lower = i == 0 ? std::string_view() : keys[i - 1];
+    const std::string_view upper = i == keys.size() ? std::string_view() : keys[i];
+    runs.push_back(std::make_unique<RunPipeline>(
+        scheduler, job.info, options,
+        [&](RunBuilder* out) { return std::make_unique<Merge>(part, lower, upper, out); }));
   }
-  const Status ran = work.size() == 1 ? work[0]() : executor->RunAll(std::move(work));
-  if (!ran.ok()) return first_error;
+  for (auto& run : runs) (void)check(run->Start());
+  for (size_t i = 0; i < runs.size(); ++i) {
+    Result<std::vector<FileMeta>> written = runs[i]->Finish();
+    if (check(written.status()).ok()) outputs.part(i) = *std::move(written);
+  }
+  if (failed.load()) return first_error;
   return outputs.Release();
 }
 

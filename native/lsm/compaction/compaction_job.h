@@ -16,8 +16,7 @@
 #include <string>
 #include <vector>
 
-#include "lsm/compaction/executor.h"
-#include "lsm/compaction/run_writer.h"
+#include "lsm/compaction/run_pipeline.h"
 #include "lsm/compaction/version_folder.h"
 #include "lsm/version/table_version.h"
 
@@ -49,7 +48,9 @@ struct CompactionJob {
   std::function<Status(uint64_t)> wrote;
 };
 
-/// The new files, fsynced (the directory is not), in key order.
-Result<std::vector<FileMeta>> RunCompactionJob(const CompactionJob& job, Executor* executor);
+/// Run a job on the scheduler and wait for it. The new files, fsynced (the directory is not), in
+/// key order.
+Result<std::vector<FileMeta>> RunCompactionJob(const CompactionJob& job,
+                                               task::TaskScheduler* scheduler);
 
 }  // namespace marble::lsm

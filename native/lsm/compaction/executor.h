@@ -1,37 +1,58 @@
-// Where the engine's background work runs. The database decides what is to be done and submits
-// it; it owns no thread itself. The one implementation keeps threads of its own; a scheduler that
-// is shared with other layers goes behind the same interface.
+// Runs a database's flushes and compactions on a scheduler, which it may share with others. The
+// database decides what is to be done and submits it.
+//
+// Thread-safe. Flushes go before compactions and never wait for one: a compaction runs in slices
+// (run_pipeline.h). What waits inside of a task for the kernel or a rate does so in a
+// BlockingScope.
 #pragma once
 
 #include <chrono>
+#include <condition_variable>
 #include <functional>
+#include <map>
 #include <memory>
-#include <vector>
+#include <mutex>
+#include <thread>
+#include <utility>
 
 #include "base/status.h"
+#include "task/task_group.h"
 
 namespace marble::lsm {
 
-/// Thread-safe. Kinds never wait for each other: a long compaction does not keep a flush from
-/// running.
+/// The scheduler of all databases of this process that have none of their own: one thread per CPU.
+/// Ends with the last one that holds it.
+Result<std::shared_ptr<task::TaskScheduler>> SharedScheduler();
+
 class Executor {
  public:
   enum class Kind { kFlush, kCompaction };
 
-  virtual ~Executor() = default;
+  explicit Executor(std::shared_ptr<task::TaskScheduler> scheduler);
+  ~Executor();
 
-  /// Run `work` soon, not before `delay` has passed. Work of one kind begins in the order in which
-  /// it is due. After Stop: nothing happens.
-  virtual void Submit(Kind kind, std::function<void()> work,
-                      std::chrono::milliseconds delay = {}) = 0;
-  /// Run all parts of a compaction and wait for them; the calling thread takes part, threads that
-  /// have nothing else to do help. The first error; the other parts are awaited all the same.
-  virtual Status RunAll(std::vector<std::function<Status()>> parts) = 0;
+  /// Run `work` soon, not before `delay` has passed. After Stop: nothing happens.
+  void Submit(Kind kind, std::function<void()> work, std::chrono::milliseconds delay = {});
   /// Wait for the work that runs, drop what has not begun. Idempotent. Not from work itself.
-  virtual void Stop() = 0;
-};
+  void Stop();
 
-/// One thread for flushes and `compaction_threads` for compactions, started when first needed.
-std::unique_ptr<Executor> NewThreadExecutor(int compaction_threads);
+  task::TaskScheduler* scheduler() const { return scheduler_.get(); }
+
+ private:
+  using SteadyClock = std::chrono::steady_clock;
+  void Spawn(Kind kind, std::function<void()> work);
+  /// The timer's thread, which there is only once something was delayed.
+  void RunTimer();
+
+  const std::shared_ptr<task::TaskScheduler> scheduler_;
+  task::TaskGroup flushes_;
+  task::TaskGroup compactions_;
+
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  std::multimap<SteadyClock::time_point, std::pair<Kind, std::function<void()>>> delayed_;
+  std::thread timer_;
+  bool stopped_ = false;
+};
 
 }  // namespace marble::lsm

@@ -12,31 +12,33 @@
 namespace marble::lsm {
 namespace {
 
-class KeyedFlush {
+class KeyedFlush : public RowProducer {
  public:
   KeyedFlush(const std::shared_ptr<const TableInfo>& info, Memtable* memtable,
-             const TableVersion& older, const FoldRules& rules, RunWriter* out)
+             const TableVersion& older, const FoldRules& rules, RunBuilder* out)
       : info_(info), memtable_(memtable), older_(older), folder_(info.get(), &rules, out) {
     for (const RangeTombstone* t = memtable->range_tombstones(); t != nullptr; t = t->next) {
       ranges_.push_back(t);  // newest first
     }
   }
 
-  Status Run() {
-    const std::vector<const KeyNode*> nodes = memtable_->SortedNodes();
-    MARBLE_RETURN_NOT_OK(FindHiddenKeys());
-    size_t hidden = 0;
-    for (const KeyNode* node : nodes) {
-      while (hidden < hidden_keys_.size() && hidden_keys_[hidden] < node->key()) {
-        MARBLE_RETURN_NOT_OK(WriteKey(hidden_keys_[hidden++], nullptr));
-      }
-      if (hidden < hidden_keys_.size() && hidden_keys_[hidden] == node->key()) ++hidden;
-      MARBLE_RETURN_NOT_OK(WriteKey(node->key(), node->newest.load(std::memory_order_acquire)));
+  Result<bool> Step(RunBuilder*) override {
+    if (!begun_) {
+      begun_ = true;
+      nodes_ = memtable_->SortedNodes();
+      MARBLE_RETURN_NOT_OK(FindHiddenKeys());
     }
-    while (hidden < hidden_keys_.size()) {
-      MARBLE_RETURN_NOT_OK(WriteKey(hidden_keys_[hidden++], nullptr));
+    const bool nodes_left = node_ < nodes_.size();
+    if (hidden_ < hidden_keys_.size() &&
+        (!nodes_left || hidden_keys_[hidden_] < nodes_[node_]->key())) {
+      MARBLE_RETURN_NOT_OK(WriteKey(hidden_keys_[hidden_++], nullptr));
+      return true;
     }
-    return Status::OK();
+    if (!nodes_left) return false;
+    const KeyNode* node = nodes_[node_++];
+    if (hidden_ < hidden_keys_.size() && hidden_keys_[hidden_] == node->key()) ++hidden_;
+    MARBLE_RETURN_NOT_OK(WriteKey(node->key(), node->newest.load(std::memory_order_acquire)));
+    return true;
   }
 
  private:
@@ -119,50 +121,73 @@ class KeyedFlush {
   const TableVersion& older_;
   VersionFolder folder_;
   std::vector<const RangeTombstone*> ranges_;
+  bool begun_ = false;
+  std::vector<const KeyNode*> nodes_;
   std::vector<std::string> hidden_keys_;  // sorted
+  size_t node_ = 0;
+  size_t hidden_ = 0;
+};
+
+/// Tables without a key: the batches in the order of writing.
+class AppendedFlush : public RowProducer {
+ public:
+  AppendedFlush(const Memtable& memtable, const FoldRules& rules)
+      : batch_(memtable.first_batch()), expired_ms_(rules.expired_ms) {}
+
+  Result<bool> Step(RunBuilder* out) override {
+    // Pieces of a chunk's size: a batch may be as large as the log allows.
+    constexpr int64_t kPiece = 16 * 1024;
+    if (batch_ == nullptr) return false;
+    const int64_t count = std::min(kPiece, batch_->batch->num_rows() - at_);
+    if (batch_->expires == 0) {
+      MARBLE_RETURN_NOT_OK(out->AddRows(batch_->batch, at_, count, batch_->sequence));
+    } else if (batch_->expires > expired_ms_) {
+      for (int64_t row = at_; row < at_ + count; ++row) {
+        MARBLE_RETURN_NOT_OK(
+            out->AddRow(batch_->batch, row, batch_->sequence, RowKind::kPut, batch_->expires));
+      }
+    }
+    out->EndOfKey();
+    at_ += count;
+    if (at_ == batch_->batch->num_rows()) {
+      at_ = 0;
+      batch_ = batch_->next.load(std::memory_order_acquire);
+    }
+    return true;
+  }
+
+ private:
+  const AppendedBatch* batch_;
+  int64_t at_ = 0;
+  const int64_t expired_ms_;
 };
 
 }  // namespace
 
 Result<std::vector<FileMeta>> FlushMemtable(const std::shared_ptr<const TableInfo>& info,
                                             Memtable* memtable, const TableVersion& older,
-                                            FoldRules rules, RunWriterOptions options) {
+                                            FoldRules rules, RunWriterOptions files,
+                                            task::TaskScheduler* scheduler) {
   rules.LimitExpiry(*info, memtable->max_expires());
   memtable->Prepare(/*ordered=*/false);
-  options.min_sequence = memtable->min_sequence();
-  options.max_sequence = memtable->max_sequence();
+  files.min_sequence = memtable->min_sequence();
+  files.max_sequence = memtable->max_sequence();
   // Sequences are needed while some snapshot may not see every row.
-  options.write_seq = NeedsSequences(*info) ||
-                      (!rules.snapshots.empty() && rules.snapshots.front() < options.max_sequence);
-  options.write_kind =
+  files.hidden.seq = NeedsSequences(*info) ||
+                     (!rules.snapshots.empty() && rules.snapshots.front() < files.max_sequence);
+  files.hidden.kind =
       info->keyed() && (memtable->has_deletes() || info->expires() || rules.filter != nullptr);
-  options.write_expires = info->expires();
-  RunWriter out(info, std::move(options));
-  if (info->keyed()) {
-    KeyedFlush flush(info, memtable, older, rules, &out);
-    MARBLE_RETURN_NOT_OK(flush.Run());
-  } else {
-    for (const AppendedBatch* batch = memtable->first_batch(); batch != nullptr;
-         batch = batch->next.load(std::memory_order_acquire)) {
-      // Pieces of a chunk's size: a batch may be as large as the log allows.
-      constexpr int64_t kPiece = 16 * 1024;
-      if (batch->expires != 0) {
-        if (batch->expires <= rules.expired_ms) continue;
-        for (int64_t row = 0; row < batch->batch->num_rows(); ++row) {
-          MARBLE_RETURN_NOT_OK(
-              out.AddRow(batch->batch, row, batch->sequence, RowKind::kPut, batch->expires));
-          MARBLE_RETURN_NOT_OK(out.EndOfKey());
-        }
-        continue;
-      }
-      for (int64_t at = 0; at < batch->batch->num_rows(); at += kPiece) {
-        const int64_t count = std::min(kPiece, batch->batch->num_rows() - at);
-        MARBLE_RETURN_NOT_OK(out.AddRows(batch->batch, at, count, batch->sequence));
-        MARBLE_RETURN_NOT_OK(out.EndOfKey());
-      }
-    }
-  }
-  return out.Finish();
+  files.hidden.expires = info->expires();
+  RunPipelineOptions options;
+  options.writer = std::move(files);
+  options.priority = task::Priority::kFlush;
+  RunPipeline run(scheduler, info, std::move(options),
+                  [&](RunBuilder* out) -> std::unique_ptr<RowProducer> {
+                    if (!info->keyed()) return std::make_unique<AppendedFlush>(*memtable, rules);
+                    return std::make_unique<KeyedFlush>(info, memtable, older, rules, out);
+                  });
+  MARBLE_RETURN_NOT_OK(run.Start());
+  return run.Finish();
 }
 
 }  // namespace marble::lsm

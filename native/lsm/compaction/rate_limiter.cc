@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "task/task_scheduler.h"
+
 namespace marble::lsm {
 namespace {
 /// How long a wait may go on before it is asked whether it should.
@@ -36,6 +38,8 @@ Status RateLimiter::Pay(uint64_t bytes, const std::function<Status()>& poll) {
     return Status::OK();
   }
   owed_ += static_cast<double>(bytes);
+  if (owed_ <= 0) return Status::OK();
+  const task::BlockingScope blocking;
   while (owed_ > 0 && rate_ > 0) {
     const std::chrono::duration<double> due(owed_ / static_cast<double>(rate_));
     if (due < kPoll) {

@@ -98,7 +98,8 @@ Status VersionFolder::Write(std::string_view key) {
       MARBLE_RETURN_NOT_OK(out_->AddRow(v.batch, v.row, v.sequence, v.kind, v.expires));
     }
   }
-  return out_->EndOfKey();
+  out_->EndOfKey();
+  return Status::OK();
 }
 
 }  // namespace marble::lsm

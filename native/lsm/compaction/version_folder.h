@@ -1,5 +1,5 @@
 // The rules of versions (README.md) at flush and compaction: of all versions of one key, from the
-// newest to the oldest, what somebody may still see goes on to a RunWriter.
+// newest to the oldest, what somebody may still see goes on to a RunBuilder.
 //
 //   1. Between two neighbouring snapshots only the newest version counts.
 //   2. What has expired for everybody, or what the compaction filter removes, is a tombstone.
@@ -21,7 +21,7 @@
 #include <vector>
 
 #include "lsm/compaction/compaction_filter.h"
-#include "lsm/compaction/run_writer.h"
+#include "lsm/compaction/run_builder.h"
 #include "lsm/read/merge_chain.h"
 
 namespace marble::lsm {
@@ -61,7 +61,7 @@ inline bool NeedsSequences(const TableInfo& info) {
 class VersionFolder {
  public:
   /// All must outlive the folder.
-  VersionFolder(const TableInfo* info, const FoldRules* rules, RunWriter* out)
+  VersionFolder(const TableInfo* info, const FoldRules* rules, RunBuilder* out)
       : info_(*info), rules_(*rules), out_(out) {}
 
   void Add(RowVersion version) { versions_.push_back(std::move(version)); }
@@ -147,7 +147,7 @@ class VersionFolder {
 
   const TableInfo& info_;
   const FoldRules& rules_;
-  RunWriter* const out_;
+  RunBuilder* const out_;
   std::vector<RowVersion> versions_;  // newest first
   std::vector<Kept> kept_;
 };

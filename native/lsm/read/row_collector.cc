@@ -4,6 +4,7 @@
 #include <arrow/util/bit_util.h>
 #include <arrow/util/bitmap_ops.h>
 
+#include <algorithm>
 #include <cstring>
 
 namespace marble::lsm {
@@ -152,7 +153,20 @@ bool IsFlatFixed(const arrow::DataType& type) {
 }  // namespace
 
 RowCollector::RowCollector(std::shared_ptr<const TableInfo> info)
-    : info_(std::move(info)), state_family_(info_->descriptor.is_state_family) {}
+    : info_(std::move(info)), state_family_(info_->descriptor.is_state_family) {
+  constexpr int64_t kNestedBytes = 32;  // a guess
+  for (int i = 0; i < info_->descriptor.schema->num_fields(); ++i) {
+    const arrow::DataType& type = *info_->descriptor.schema->field(i)->type();
+    if (arrow::is_base_binary_like(type.id())) {
+      bytes_columns_.push_back(i);
+      fixed_bytes_ += type.id() == arrow::Type::STRING || type.id() == arrow::Type::BINARY ? 4 : 8;
+    } else if (arrow::is_fixed_width(type.id())) {
+      fixed_bytes_ += std::max(1, type.bit_width() / 8);
+    } else {
+      fixed_bytes_ += kNestedBytes;
+    }
+  }
+}
 
 uint32_t RowCollector::SourceOf(const std::shared_ptr<arrow::RecordBatch>& batch) {
   // Merges alternate between a few sources: look at the latest ones only.
@@ -167,7 +181,7 @@ uint32_t RowCollector::SourceOf(const std::shared_ptr<arrow::RecordBatch>& batch
 void RowCollector::AddBytesRow(std::string_view key, const char* value, size_t value_size) {
   bytes_rows_.push_back(
       {key.data(), value, static_cast<uint32_t>(key.size()), static_cast<uint32_t>(value_size)});
-  bytes_ += static_cast<int64_t>(key.size() + value_size);
+  bytes_ += static_cast<int64_t>(key.size() + value_size) + fixed_bytes_;
   ++rows_;
 }
 
@@ -188,7 +202,19 @@ void RowCollector::AddRows(const std::shared_ptr<arrow::RecordBatch>& batch, int
     return;
   }
   rows_ += count;
-  bytes_ += count * 16;
+  bytes_ += count * fixed_bytes_;
+  for (const int column : bytes_columns_) {
+    const arrow::ArrayData& data = *batch->column_data(column);
+    const bool small =
+        data.type->id() == arrow::Type::STRING || data.type->id() == arrow::Type::BINARY;
+    if (small) {
+      const auto* offsets = data.GetValues<int32_t>(1) + start;
+      bytes_ += offsets[count] - offsets[0];
+    } else {
+      const auto* offsets = data.GetValues<int64_t>(1) + start;
+      bytes_ += offsets[count] - offsets[0];
+    }
+  }
   if (!runs_.empty() && runs_.back().source == source &&
       runs_.back().start + runs_.back().count == start) {
     runs_.back().count += count;

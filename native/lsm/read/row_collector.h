@@ -30,7 +30,7 @@ class RowCollector {
 
   int64_t rows() const { return rows_; }
   bool empty() const { return rows_ == 0; }
-  /// Bytes of variable length added so far: an estimate for typed tables.
+  /// Bytes of columns added so far: an estimate where there are nested ones.
   int64_t bytes() const { return bytes_; }
 
   /// The rows in the order of adding: one batch, more when a column's 32-bit offsets would
@@ -61,6 +61,8 @@ class RowCollector {
 
   const std::shared_ptr<const TableInfo> info_;
   const bool state_family_;
+  int64_t fixed_bytes_ = 0;         // of a row
+  std::vector<int> bytes_columns_;  // of variable length
   std::vector<std::shared_ptr<arrow::RecordBatch>> sources_;
   std::vector<Run> runs_;
   std::deque<std::string> tombstones_;  // stable addresses

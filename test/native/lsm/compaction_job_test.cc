@@ -4,12 +4,14 @@
 #include <gmock/gmock.h>
 
 #include <condition_variable>
+#include <latch>
 #include <mutex>
 #include <set>
 #include <thread>
 
 #include "base/hash.h"
 #include "db_fixture.h"
+#include "lsm/compaction/executor.h"
 #include "lsm/compaction/rate_limiter.h"
 #include "lsm/table_state.h"
 
@@ -33,6 +35,13 @@ Row Put(const std::string& key, SequenceNumber sequence, const std::string& valu
   return {key, sequence, value};
 }
 Row Del(const std::string& key, SequenceNumber sequence) { return {key, sequence, std::nullopt}; }
+
+std::shared_ptr<task::TaskScheduler> Threads(int threads) {
+  task::SchedulerOptions options;
+  options.threads = threads;
+  options.cpus = task::CpuLimit{8, "test"};
+  return Must(task::TaskScheduler::Make(options));
+}
 
 class CompactionJobTest : public ::testing::Test {
  protected:
@@ -60,28 +69,34 @@ class CompactionJobTest : public ::testing::Test {
     return std::make_shared<SstFile>(io::FileSystem::Local(), dir_.path(),
                                      Must(SstReader::Open(options, meta)), false);
   }
+  /// What was built, as one file.
+  SstFileRef Write(RunBuilder* builder, const RunWriterOptions& options) {
+    builder->Finish();
+    RunWriter writer(info_, options);
+    while (builder->has_chunks()) Must(writer.Write(Must(GatherChunk(builder->TakeChunk()))));
+    return Open(Must(writer.Finish()).at(0));
+  }
   /// A file of these rows, in order. With `seq`, they keep their sequences.
   SstFileRef File(const std::vector<Row>& rows, bool seq = false) {
     RunWriterOptions options;
     options.dir = dir_.path();
     options.next_number = [this] { return next_.fetch_add(1); };
-    options.write_seq = seq;
+    options.hidden.seq = seq;
     options.min_sequence = kMaxSequence;
     for (const Row& row : rows) {
       options.min_sequence = std::min(options.min_sequence, row.sequence);
       options.max_sequence = std::max(options.max_sequence, row.sequence);
-      options.write_kind = options.write_kind || !row.value;
+      options.hidden.kind = options.hidden.kind || !row.value;
     }
-    RunWriter writer(info_, options);
+    RunBuilder builder(info_, options.hidden);
     for (const Row& row : rows) {
       if (row.value) {
-        Must(writer.AddBytes(row.key, *row.value, row.sequence, RowKind::kPut, 0));
+        Must(builder.AddBytes(row.key, *row.value, row.sequence, RowKind::kPut, 0));
       } else {
-        Must(writer.AddTombstone(row.key, row.sequence));
+        Must(builder.AddTombstone(row.key, row.sequence));
       }
     }
-    Must(writer.EndOfKey());
-    return Open(Must(writer.Finish()).at(0));
+    return Write(&builder, options);
   }
   std::vector<Row> RowsOf(const SstFile& file) {
     std::vector<Row> rows;
@@ -107,7 +122,7 @@ class CompactionJobTest : public ::testing::Test {
     return rows;
   }
   std::vector<Row> Run(const CompactionJob& job) {
-    metas_ = Must(RunCompactionJob(job, executor_.get()));
+    metas_ = Must(RunCompactionJob(job, scheduler_.get()));
     std::vector<Row> rows;
     for (const FileMeta& meta : metas_) {
       EXPECT_EQ(meta.level, job.output_level);
@@ -129,7 +144,7 @@ class CompactionJobTest : public ::testing::Test {
   TempDir dir_;
   std::shared_ptr<const TableInfo> info_;
   std::atomic<FileNumber> next_{1};
-  std::unique_ptr<Executor> executor_ = NewThreadExecutor(3);
+  const std::shared_ptr<task::TaskScheduler> scheduler_ = Threads(3);
   std::vector<FileMeta> metas_;  // of the last run
 };
 
@@ -302,7 +317,7 @@ TEST_F(CompactionJobTest, AFailedOrCancelledJobLeavesNoFile) {
     job.wrote = [&](uint64_t) {
       return ++chunks < 15 ? Status::OK() : MakeError(ErrorCode::kNoSpace, "the disk is full");
     };
-    const Status failed = RunCompactionJob(job, executor_.get()).status();
+    const Status failed = RunCompactionJob(job, scheduler_.get()).status();
     EXPECT_EQ(CodeOf(failed), ErrorCode::kNoSpace) << "not that of a part which ended with it";
     EXPECT_EQ(Listing(), before);
   }
@@ -315,7 +330,7 @@ TEST_F(CompactionJobTest, AFailedOrCancelledJobLeavesNoFile) {
   job.wrote = [](uint64_t) { return Status::OK(); };
   job.poll = [&] { return ++polls < 5 ? Status::OK() : MakeError(ErrorCode::kAborted, "enough"); };
   job.max_parts = 1;
-  EXPECT_EQ(CodeOf(RunCompactionJob(job, executor_.get()).status()), ErrorCode::kAborted);
+  EXPECT_EQ(CodeOf(RunCompactionJob(job, scheduler_.get()).status()), ErrorCode::kAborted);
   EXPECT_EQ(polls.load(), 5);
   EXPECT_EQ(Listing(), with_dead);
 }
@@ -326,25 +341,25 @@ TEST_F(CompactionJobTest, FilesWithoutAKeyAreJoinedInTheOrderOfWriting) {
     RunWriterOptions options;
     options.dir = dir_.path();
     options.next_number = [this] { return next_.fetch_add(1); };
-    options.write_seq = seq;
+    options.hidden.seq = seq;
     options.min_sequence = options.max_sequence = sequence;
-    RunWriter writer(info_, options);
+    RunBuilder builder(info_, options.hidden);
     arrow::Int64Builder n;
     arrow::StringBuilder s;
     for (int64_t i = from; i < to; ++i) {
       Must(n.Append(i));
       Must(s.Append(std::to_string(i)));
     }
-    Must(writer.AddRows(arrow::RecordBatch::Make(AppendTable("").schema, to - from,
-                                                 {Must(n.Finish()), Must(s.Finish())}),
-                        0, to - from, sequence));
-    return Open(Must(writer.Finish()).at(0));
+    Must(builder.AddRows(arrow::RecordBatch::Make(AppendTable("").schema, to - from,
+                                                  {Must(n.Finish()), Must(s.Finish())}),
+                         0, to - from, sequence));
+    return Write(&builder, options);
   };
   CompactionJob job = NewJob();
   job.output_level = 0;
   job.runs = {{file(300, 450, 30, true)}, {file(100, 300, 20, true)}, {file(0, 100, 10, false)}};
   job.rules.snapshots = {25};
-  const auto metas = Must(RunCompactionJob(job, executor_.get()));
+  const auto metas = Must(RunCompactionJob(job, scheduler_.get()));
   ASSERT_EQ(metas.size(), 1u);
   EXPECT_EQ(metas[0].min_sequence, 10u);
   EXPECT_EQ(metas[0].max_sequence, 30u);
@@ -388,47 +403,52 @@ TEST(RateLimiter, LetsNoMoreThroughThanItsRateAndCanBeChangedMeanwhile) {
   EXPECT_EQ(CodeOf(ended), ErrorCode::kAborted);
 }
 
-TEST(Executor, RunsAllPartsAndGivesTheFirstError) {
-  auto executor = NewThreadExecutor(4);
-  std::atomic<int> ran{0};
-  std::vector<std::function<Status()>> parts;
-  for (int i = 0; i < 100; ++i) {
-    parts.push_back([&ran, i] {
-      ++ran;
-      return i == 37 ? MakeError(ErrorCode::kIo, "part 37") : Status::OK();
-    });
-  }
-  EXPECT_EQ(MessageOf(executor->RunAll(parts)), "part 37");
-  EXPECT_EQ(ran.load(), 100);
-  ASSERT_OK(executor->RunAll({}));
-  // Work of one kind does not wait for the other; what is due later comes later.
+TEST(Executor, FlushesGoFirstAndWhatIsDueLaterComesLater) {
+  Executor executor(Threads(1));
+  std::latch begun(1), go(1), ended(4);
   std::mutex mutex;
-  std::condition_variable changed;
-  bool flushed = false;
-  std::vector<int> order;
-  std::unique_lock lock(mutex);
-  const auto note = [&](int i) {
-    return [&, i] {
-      std::lock_guard inner(mutex);
-      order.push_back(i);
-      changed.notify_all();
+  std::vector<std::string> order;
+  const auto note = [&](const char* what) {
+    return [&, what] {
+      std::lock_guard lock(mutex);
+      order.push_back(what);
+      ended.count_down();
     };
   };
-  for (int i = 0; i < 4; ++i) {
-    executor->Submit(Executor::Kind::kCompaction, [&] {
-      std::unique_lock inner(mutex);
-      changed.wait(inner, [&] { return flushed; });
-    });
-  }
-  executor->Submit(Executor::Kind::kFlush, note(2), std::chrono::milliseconds(30));
-  executor->Submit(Executor::Kind::kFlush, note(1));
-  changed.wait(lock, [&] { return order.size() == 2; });
-  EXPECT_THAT(order, ElementsAre(1, 2));
-  flushed = true;
-  changed.notify_all();
-  lock.unlock();
-  executor->Stop();
-  executor->Submit(Executor::Kind::kFlush, [] { ADD_FAILURE() << "after Stop"; });
+  executor.Submit(Executor::Kind::kFlush, [&] {
+    begun.count_down();
+    go.wait();
+  });
+  begun.wait();
+  executor.Submit(Executor::Kind::kFlush, note("late flush"), std::chrono::milliseconds(300));
+  executor.Submit(Executor::Kind::kCompaction, note("compaction"));
+  executor.Submit(Executor::Kind::kFlush, note("flush"));
+  executor.Submit(Executor::Kind::kCompaction, note("another compaction"));
+  go.count_down();
+  ended.wait();
+  std::lock_guard lock(mutex);
+  ASSERT_EQ(order.size(), 4u);
+  EXPECT_EQ(order.front(), "flush");
+  EXPECT_EQ(order.back(), "late flush");
+}
+
+TEST(Executor, StopWaitsForWhatRunsAndDropsTheRest) {
+  Executor executor(Threads(1));
+  std::latch begun(1);
+  std::atomic<bool> through{false};
+  executor.Submit(Executor::Kind::kFlush, [&] {
+    begun.count_down();
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    through = true;
+  });
+  executor.Submit(Executor::Kind::kCompaction, [] { ADD_FAILURE() << "was dropped"; });
+  executor.Submit(
+      Executor::Kind::kFlush, [] { ADD_FAILURE() << "was dropped"; }, std::chrono::hours(1));
+  begun.wait();
+  executor.Stop();
+  EXPECT_TRUE(through);
+  executor.Submit(Executor::Kind::kFlush, [] { ADD_FAILURE() << "after Stop"; });
+  executor.Stop();
 }
 
 }  // namespace

@@ -320,6 +320,28 @@ TEST(TaskGroupTest, WaitForTheOwnGroupIsRefusedInsteadOfHanging) {
   EXPECT_TASK_OK(group.Wait());
 }
 
+TEST(TaskGroupTest, AWorkerThatWaitsLetsMoreUrgentTasksBeginMeanwhile) {
+  auto scheduler = MakeScheduler(1);
+  TaskGroup compaction(scheduler.get(), Priority::kCompaction);
+  TaskGroup flush(scheduler.get(), Priority::kFlush);
+  std::atomic<bool> flushed{false};
+  std::atomic<bool> in_time{false};
+  ASSERT_TASK_OK(compaction.Spawn([&]() -> Status {
+    TaskGroup parts(scheduler.get(), Priority::kCompaction);
+    // A chain without end: there is always something of its own for the worker that waits.
+    std::function<Status()> next = [&]() -> Status {
+      return flushed.load() || in_time.load() ? Status::OK() : parts.Spawn([&] { return next(); });
+    };
+    MARBLE_RETURN_NOT_OK(parts.Spawn([&] { return next(); }));
+    MARBLE_RETURN_NOT_OK(flush.Spawn([&] { flushed = true; }));
+    return parts.Wait();
+  }));
+  EXPECT_TRUE(Eventually([&] { return flushed.load(); }));
+  in_time = true;  // ends the chain in any case
+  EXPECT_TASK_OK(compaction.Wait());
+  EXPECT_TASK_OK(flush.Wait());
+}
+
 // --- Detach ----------------------------------------------------------------------------------
 
 TEST(TaskGroupTest, DetachTellsTheEndOnce) {

@@ -1,0 +1,64 @@
+#include "lsm/compaction/run_pipeline.h"
+
+#include <utility>
+
+namespace marble::lsm {
+namespace {
+
+/// Chunks that may wait in front of a stage: each refers to, or holds, up to 8 MiB.
+constexpr size_t kBuffer = 2;
+
+}  // namespace
+
+RunPipeline::RunPipeline(
+    task::TaskScheduler* scheduler, const std::shared_ptr<const TableInfo>& info,
+    RunPipelineOptions options,
+    const std::function<std::unique_ptr<RowProducer>(RunBuilder*)>& make_producer)
+    : wrote_(std::move(options.wrote)),
+      builder_(info, options.writer.hidden, options.max_file_bytes),
+      writer_(info, std::move(options.writer)),
+      producer_(make_producer(&builder_)) {
+  // Stages have no names: what they say is the user's error message.
+  task::PipelineOptions pipeline;
+  pipeline.priority = options.priority;
+  task::StageOptions stage;
+  stage.buffer = kBuffer;
+  pipeline_ =
+      task::PipelineFrom<RunChunk>(scheduler, pipeline, {},
+                                   [this](task::StageContext&) { return NextChunk(); })
+          .Then<WritableChunk>(stage,
+                               [](RunChunk chunk, task::Emitter<WritableChunk>& out) -> Status {
+                                 MARBLE_ASSIGN_OR_RETURN(WritableChunk gathered,
+                                                         GatherChunk(std::move(chunk)));
+                                 out.Emit(std::move(gathered));
+                                 return Status::OK();
+                               })
+          .Into(
+              stage,
+              [this](const WritableChunk& chunk, task::StageContext&) -> Status {
+                MARBLE_ASSIGN_OR_RETURN(const uint64_t bytes, writer_.Write(chunk));
+                return wrote_ && bytes > 0 ? wrote_(bytes) : Status::OK();
+              },
+              [this](task::StageContext&) -> Status {
+                MARBLE_ASSIGN_OR_RETURN(files_, writer_.Finish());
+                return Status::OK();
+              });
+}
+
+Result<std::optional<RunChunk>> RunPipeline::NextChunk() {
+  while (!builder_.has_chunks() && !ended_) {
+    MARBLE_ASSIGN_OR_RETURN(const bool more, producer_->Step(&builder_));
+    if (more) continue;
+    ended_ = true;
+    builder_.Finish();
+  }
+  if (!builder_.has_chunks()) return std::nullopt;
+  return builder_.TakeChunk();
+}
+
+Result<std::vector<FileMeta>> RunPipeline::Finish() {
+  MARBLE_RETURN_NOT_OK(pipeline_->Wait());
+  return std::move(files_);
+}
+
+}  // namespace marble::lsm
