@@ -576,8 +576,27 @@ int64_t TicksPerSecond(arrow::TimeUnit::type unit) {
   }
 }
 
+/// Types that tables may have and SQL has no name for, to those that hold all their values.
+static bool IsForeignCast(const arrow::DataType& from, const arrow::DataType& to) {
+  const Family family = FamilyOf(to);
+  switch (from.id()) {
+    case Type::UINT8:
+    case Type::UINT16:
+    case Type::UINT32:
+      return IsNumber(family) && (family != Family::kInt || to.bit_width() > from.bit_width());
+    case Type::UINT64:
+      return family == Family::kDecimal || family == Family::kFloat;
+    case Type::LARGE_STRING:
+      return family == Family::kText;
+    case Type::LARGE_BINARY:
+      return family == Family::kBinary;
+    default:
+      return false;
+  }
+}
+
 Status CheckCast(const arrow::DataType& from, const arrow::DataType& to) {
-  if (from.Equals(to) || from.id() == Type::NA) return Status::OK();
+  if (from.Equals(to) || from.id() == Type::NA || IsForeignCast(from, to)) return Status::OK();
   const Family a = FamilyOf(from), b = FamilyOf(to);
   auto numeric = [](Family family) { return IsNumber(family) || family == Family::kBool; };
   bool known = numeric(a) && numeric(b);
@@ -606,6 +625,7 @@ Result<std::shared_ptr<arrow::Array>> CastArray(const std::shared_ptr<arrow::Arr
   if (from.Equals(*to)) return array;
   if (from.id() == Type::NA) return arrow::MakeArrayOfNull(to, array->length());
   MARBLE_RETURN_NOT_OK(CheckCast(from, *to));
+  if (IsForeignCast(from, *to)) return ArrowCast(array, to);
   const Family a = FamilyOf(from), b = FamilyOf(*to);
   if (a == Family::kText) {
     if (b == Family::kBinary) return array->View(to);

@@ -59,12 +59,25 @@ struct ScanRange {
   std::string lower;
   std::string upper;
 };
+/// Asked by a scan about stretches of a file's batch in which the file alone counts: each row of
+/// [first_row, first_row + rows) is the newest version of its key, visible and alive. There, and
+/// nowhere else, what is known of the batch without reading it (zone maps, numbers of rows) is
+/// true of the scan's result: elsewhere a row may hide an older version, or be hidden.
+class StretchFilter {
+ public:
+  virtual ~StretchFilter() = default;
+  /// Whether the scan may leave the stretch out, unread. It is asked at most once about a row
+  /// that it leaves out.
+  virtual bool LeaveOut(const SstReader& sst, int64_t batch, int64_t first_row, int64_t rows) = 0;
+};
+
 struct ScanOptions {
   ReadOptions read;
   ScanRange range;
   bool reverse = false;
   int64_t limit = -1;      // rows after merging; -1: all
   int64_t batch_rows = 0;  // of merged batches; 0: limits::kTableBatchRows
+  std::shared_ptr<StretchFilter> stretches = nullptr;  // null: nothing is left out
 };
 
 /// One step of a scan.
@@ -147,9 +160,14 @@ struct DbMetrics {
   uint64_t running_compactions = 0;
   uint64_t pending_compaction_bytes = 0;  // of all tables
   uint64_t gets = 0;
-  uint64_t bloom_negatives = 0;  // files skipped by bounds or Bloom filter
-  uint64_t clean_batches = 0;    // scan batches that came out as slices of a file
-  uint64_t merged_batches = 0;   // scan batches that had to be merged
+  uint64_t bloom_negatives = 0;       // files skipped by bounds or Bloom filter
+  uint64_t clean_batches = 0;         // scan batches that came out as slices of a file
+  uint64_t merged_batches = 0;        // scan batches that had to be merged
+  uint64_t files_out_of_range = 0;    // files that scans left out by their key bounds
+  uint64_t batches_out_of_range = 0;  // batches of other files, left out by the key bounds
+  uint64_t batches_pruned = 0;        // batches (or parts of them) left out by zone maps
+  uint64_t rows_filtered = 0;         // rows read and left out by a predicate
+  uint64_t rows_from_metadata = 0;    // rows counted, or asked for MIN and MAX, without reading
   std::vector<TableMetrics> tables;
 };
 
@@ -161,6 +179,7 @@ struct CompactOptions {
   /// Asked about every 10 ms on the thread that called; true: stop within a chunk, kAborted.
   std::function<bool()> cancelled;
 };
+struct DbCounters;
 
 class DB {
  public:
@@ -243,6 +262,8 @@ class DB {
   virtual Status SyncLog() = 0;
 
   virtual DbMetrics metrics() const = 0;
+  /// What metrics() counts, for the layers above that save reads (lsm/read/counters.h).
+  virtual const std::shared_ptr<DbCounters>& counters() const = 0;
   /// False: the next write may have to wait.
   virtual bool writable() const = 0;
 };

@@ -327,6 +327,11 @@ DbMetrics DbImpl::metrics() const {
   m.bloom_negatives = counters_->bloom_negatives.load();
   m.clean_batches = counters_->clean_batches.load();
   m.merged_batches = counters_->merged_batches.load();
+  m.files_out_of_range = counters_->files_out_of_range.load();
+  m.batches_out_of_range = counters_->batches_out_of_range.load();
+  m.batches_pruned = counters_->batches_pruned.load();
+  m.rows_filtered = counters_->rows_filtered.load();
+  m.rows_from_metadata = counters_->rows_from_metadata.load();
   std::lock_guard lock(mutex_);
   m.stall_reason = StallReasonName(stall_.reason());
   m.stall_stopped = stall_.stopped();

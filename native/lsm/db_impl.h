@@ -144,6 +144,7 @@ class DbImpl : public DB {
   }
   Status SyncLog() override;
   DbMetrics metrics() const override;
+  const std::shared_ptr<DbCounters>& counters() const override { return counters_; }
   bool writable() const override;
 
  private:

@@ -2,6 +2,8 @@
 
 #include <arrow/api.h>
 
+#include "base/suggest.h"
+
 namespace marble::table {
 namespace {
 
@@ -17,7 +19,8 @@ std::string ColumnNames(const arrow::Schema& schema) {
 Status NoSuchColumn(const std::string& table, const std::string& column,
                     const arrow::Schema& schema) {
   return MakeError(ErrorCode::kColumnNotFound, "table '" + table + "' has no column '" + column +
-                                                   "'; it has " + ColumnNames(schema));
+                                                   "'" + DidYouMean(column, schema.field_names()) +
+                                                   "; it has " + ColumnNames(schema));
 }
 
 Result<std::string> EncodeValues(const lsm::TableHandle& table, const KeyValues& values) {
@@ -154,6 +157,30 @@ Result<lsm::ScanRange> EncodePrefix(const lsm::TableHandle& table, const KeyValu
   return out;
 }
 
+Result<int> ColumnIndex(const lsm::TableHandle& table, const std::string& name) {
+  const auto& descriptor = lsm::DescriptorOf(table);
+  const int index = descriptor.schema->GetFieldIndex(name);
+  if (index < 0) return NoSuchColumn(descriptor.name, name, *descriptor.schema);
+  return index;
+}
+
+Result<Projection> Projection::OfColumns(const lsm::TableHandle& table,
+                                         const std::optional<std::vector<int>>& columns) {
+  const auto& descriptor = lsm::DescriptorOf(table);
+  if (!columns) return Make(table, {});
+  Projection out;
+  arrow::FieldVector fields;
+  for (int column : *columns) {
+    if (column < 0 || column >= descriptor.schema->num_fields()) {
+      return NoSuchColumn(descriptor.name, std::to_string(column), *descriptor.schema);
+    }
+    out.columns_.push_back(column);
+    fields.push_back(descriptor.schema->field(column));
+  }
+  out.schema_ = arrow::schema(std::move(fields), descriptor.schema->metadata());
+  return out;
+}
+
 Result<Projection> Projection::Make(const lsm::TableHandle& table,
                                     const std::vector<std::string>& columns) {
   const auto& descriptor = lsm::DescriptorOf(table);
@@ -165,8 +192,7 @@ Result<Projection> Projection::Make(const lsm::TableHandle& table,
   }
   std::vector<std::shared_ptr<arrow::Field>> fields;
   for (const std::string& column : columns) {
-    const int index = descriptor.schema->GetFieldIndex(column);
-    if (index < 0) return NoSuchColumn(descriptor.name, column, *descriptor.schema);
+    MARBLE_ASSIGN_OR_RETURN(const int index, ColumnIndex(table, column));
     out.columns_.push_back(index);
     fields.push_back(descriptor.schema->field(index));
   }
@@ -223,16 +249,6 @@ Result<std::shared_ptr<arrow::RecordBatch>> Conform(
     columns.push_back(column);
   }
   return arrow::RecordBatch::Make(schema, batch->num_rows(), std::move(columns));
-}
-
-Result<int64_t> Count(lsm::DB* db, const lsm::TableHandle& table, const lsm::ScanOptions& options) {
-  MARBLE_ASSIGN_OR_RETURN(auto it, db->NewIterator(table, options));
-  int64_t rows = 0;
-  while (true) {
-    MARBLE_ASSIGN_OR_RETURN(const auto step, it->Next());
-    if (step.batch == nullptr) return rows;
-    rows += step.batch->num_rows();
-  }
 }
 
 }  // namespace marble::table

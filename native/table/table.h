@@ -44,12 +44,18 @@ Result<std::optional<lsm::ScanRange>> EncodeRange(const lsm::TableHandle& table,
 /// All keys that begin with `prefix`.
 Result<lsm::ScanRange> EncodePrefix(const lsm::TableHandle& table, const KeyValues& prefix);
 
+/// The index of a column. kColumnNotFound names it, the nearest that there is, and all.
+Result<int> ColumnIndex(const lsm::TableHandle& table, const std::string& name);
+
 /// Columns of a scan by name, resolved once.
 class Projection {
  public:
   /// Empty `columns`: all of the table's. kColumnNotFound names the column and those there are.
   static Result<Projection> Make(const lsm::TableHandle& table,
                                  const std::vector<std::string>& columns);
+  /// The same by index, nullopt: all. None is a projection too: batches with a number of rows.
+  static Result<Projection> OfColumns(const lsm::TableHandle& table,
+                                      const std::optional<std::vector<int>>& columns);
   const std::shared_ptr<arrow::Schema>& schema() const { return schema_; }
   /// Indices into the table's schema.
   const std::vector<int>& columns() const { return columns_; }
@@ -66,8 +72,5 @@ class Projection {
 /// type (nothing is cast), or null where null is not allowed.
 Result<std::shared_ptr<arrow::RecordBatch>> Conform(
     const std::shared_ptr<arrow::RecordBatch>& batch, const std::shared_ptr<arrow::Schema>& schema);
-
-/// Rows that a scan would give; rows of clean file stretches are counted without reading values.
-Result<int64_t> Count(lsm::DB* db, const lsm::TableHandle& table, const lsm::ScanOptions& options);
 
 }  // namespace marble::table

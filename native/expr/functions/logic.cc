@@ -62,6 +62,18 @@ Result<Kernel> MakeIsTruth(const Expression& call, const Clock*) {
   });
 }
 
+/// A floating item of IN: a zero in both its forms, and nothing for NaN, which equals nothing.
+template <typename Type>
+Status AppendItem(const arrow::Scalar& item, arrow::ArrayBuilder* builder) {
+  using Value = typename Type::c_type;
+  auto* values = static_cast<arrow::NumericBuilder<Type>*>(builder);
+  const Value value = static_cast<const typename arrow::TypeTraits<Type>::ScalarType&>(item).value;
+  if (value != value) return Status::OK();
+  if (value != 0) return values->Append(value);
+  MARBLE_RETURN_NOT_OK(values->Append(Value{0}));
+  return values->Append(-Value{0});
+}
+
 Result<Kernel> MakeIn(const Expression& call, const Clock*) {
   const auto type = call.args[0]->type;
   MARBLE_ASSIGN_OR_RETURN(auto builder, arrow::MakeBuilder(type));
@@ -76,7 +88,14 @@ Result<Kernel> MakeIn(const Expression& call, const Clock*) {
       continue;
     }
     if (!arg.type->Equals(*type)) return TypeNotSupported(call);
-    MARBLE_RETURN_NOT_OK(builder->AppendScalar(*arg.literal));
+    // The kernel looks bits up: NaN equals NaN there, and 0 does not equal -0.
+    if (type->id() == arrow::Type::DOUBLE) {
+      MARBLE_RETURN_NOT_OK(AppendItem<arrow::DoubleType>(*arg.literal, builder.get()));
+    } else if (type->id() == arrow::Type::FLOAT) {
+      MARBLE_RETURN_NOT_OK(AppendItem<arrow::FloatType>(*arg.literal, builder.get()));
+    } else {
+      MARBLE_RETURN_NOT_OK(builder->AppendScalar(*arg.literal));
+    }
   }
   MARBLE_ASSIGN_OR_RETURN(std::shared_ptr<arrow::Array> values, builder->Finish());
   return Kernel([values, has_null](const std::vector<Datum>& args, int64_t) -> Result<Datum> {

@@ -4,6 +4,7 @@
 
 #include "expr/column_builder.h"
 #include "expr/functions/function.h"
+#include "expr/like_prefix.h"
 
 namespace marble::expr {
 
@@ -215,6 +216,30 @@ Result<Kernel> MakeLike(const Expression& call, const Clock*) {
 }
 
 }  // namespace
+
+std::optional<std::string> LikePrefix(const Expression& like) {
+  if (like.kind != Expression::Kind::kCall || like.function != "like") return std::nullopt;
+  const auto pattern = LiteralText(like, 1);
+  if (!pattern.ok()) return std::nullopt;
+  std::string escape;
+  if (like.args.size() > 2) {
+    auto given = LiteralText(like, 2);
+    if (!given.ok() || given->size() != 1) return std::nullopt;
+    escape = *std::move(given);
+  }
+  std::string prefix;
+  for (size_t i = 0; i < pattern->size(); ++i) {
+    char c = (*pattern)[i];
+    if (!escape.empty() && c == escape[0]) {
+      if (++i == pattern->size()) return std::nullopt;
+      c = (*pattern)[i];
+    } else if (c == '%' || c == '_') {
+      break;
+    }
+    prefix.push_back(c);
+  }
+  return prefix;
+}
 
 const std::vector<Function>& StringFunctions() {
   static const std::vector<Function> kFunctions = {

@@ -17,6 +17,11 @@ struct DbCounters {
   std::atomic<uint64_t> bloom_negatives{0};
   std::atomic<uint64_t> clean_batches{0};
   std::atomic<uint64_t> merged_batches{0};
+  std::atomic<uint64_t> files_out_of_range{0};
+  std::atomic<uint64_t> batches_out_of_range{0};
+  std::atomic<uint64_t> batches_pruned{0};
+  std::atomic<uint64_t> rows_filtered{0};
+  std::atomic<uint64_t> rows_from_metadata{0};
 
   static void Add(std::atomic<uint64_t>& counter, uint64_t n = 1) {
     counter.fetch_add(n, std::memory_order_relaxed);

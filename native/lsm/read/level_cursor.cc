@@ -40,6 +40,10 @@ class LevelCursor : public RunCursor {
     MARBLE_RETURN_NOT_OK(file_->SkipTo(row));
     return Forward();
   }
+  Status SkipBackTo(int64_t row) override {
+    MARBLE_RETURN_NOT_OK(file_->SkipBackTo(row));
+    return Backward();
+  }
   SstRows* plain_rows() override { return file_->plain_rows(); }
   void Collect(RowCollector* to) const override { file_->Collect(to); }
   std::string_view Value() const override { return file_->Value(); }
@@ -93,13 +97,15 @@ class LevelCursor : public RunCursor {
 
 std::unique_ptr<RunCursor> NewLevelCursor(std::shared_ptr<const SortedLevel> level,
                                           std::shared_ptr<const TableInfo> info,
-                                          const ReadView& view, const ScanRange& range) {
+                                          const ReadView& view, const ScanRange& range,
+                                          size_t* out_of_range) {
   const size_t begin = range.lower.empty() ? 0 : level->LowerBound(range.lower);
   size_t end = level->size();
   if (!range.upper.empty()) {
     end = level->LowerBound(range.upper);
     if (end < level->size() && (*level)[end]->meta.min_key < range.upper) ++end;
   }
+  *out_of_range += level->size() - (begin < end ? end - begin : 0);
   if (begin >= end) return nullptr;
   if (end - begin == 1) return NewSstCursor((*level)[begin], std::move(info), view);
   return std::make_unique<LevelCursor>(std::move(level), begin, end, std::move(info), view);

@@ -9,9 +9,11 @@
 
 namespace marble::lsm {
 
-/// Null when no file of the level lies in `range`, beyond which nothing is read.
+/// Null when no file of the level lies in `range`, beyond which nothing is read; the number of
+/// files that do not is added to `out_of_range`.
 std::unique_ptr<RunCursor> NewLevelCursor(std::shared_ptr<const SortedLevel> level,
                                           std::shared_ptr<const TableInfo> info,
-                                          const ReadView& view, const ScanRange& range);
+                                          const ReadView& view, const ScanRange& range,
+                                          size_t* out_of_range);
 
 }  // namespace marble::lsm

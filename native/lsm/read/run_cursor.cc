@@ -112,6 +112,7 @@ class SstCursor : public RunCursor {
   Status Next() override { return Forward(group_end_); }
   Status Prev() override { return Backward(group_begin_ - 1); }
   Status SkipTo(int64_t row) override { return Forward(row); }
+  Status SkipBackTo(int64_t row) override { return Backward(row); }
   SstRows* plain_rows() override { return plain_ ? &rows_ : nullptr; }
   void Collect(RowCollector* to) const override {
     to->AddRows(rows_.batch(), rows_.row_in_batch(), 1);

@@ -46,6 +46,8 @@ class RunCursor {
   virtual SstRows* plain_rows() { return nullptr; }
   /// After rows were taken through plain_rows: go on at this row.
   virtual Status SkipTo(int64_t /*row*/) { return Status::OK(); }
+  /// The same backwards: go on at this row, -1: before the first.
+  virtual Status SkipBackTo(int64_t /*row*/) { return Status::OK(); }
 
  protected:
   void SetKey(std::string_view key) {

@@ -18,13 +18,16 @@ RunSet::RunSet(const std::shared_ptr<const TableInfo>& info, const SuperVersion&
     cursors_.push_back(NewMemtableCursor(memtable, view_));
   }
   for (const auto& file : version.files->level0) {
-    if (!range.upper.empty() && file->meta.min_key >= range.upper) continue;
-    if (!range.lower.empty() && file->meta.max_key < range.lower) continue;
+    if ((!range.upper.empty() && file->meta.min_key >= range.upper) ||
+        (!range.lower.empty() && file->meta.max_key < range.lower)) {
+      ++files_out_of_range_;
+      continue;
+    }
     cursors_.push_back(NewSstCursor(file, info, view_));
   }
   for (const auto& level : version.files->levels) {
     if (level == nullptr) continue;
-    auto cursor = NewLevelCursor(level, info, view_, range);
+    auto cursor = NewLevelCursor(level, info, view_, range, &files_out_of_range_);
     if (cursor != nullptr) cursors_.push_back(std::move(cursor));
   }
 }

@@ -24,6 +24,8 @@ class RunSet {
   size_t size() const { return cursors_.size(); }
   RunCursor& operator[](size_t run) const { return *cursors_[run]; }
   bool has_tombstones() const { return !tombstones_.empty(); }
+  /// Files that lie outside of the range.
+  size_t files_out_of_range() const { return files_out_of_range_; }
 
   static int CompareKeys(const RunCursor& a, const RunCursor& b) {
     if (a.prefix() != b.prefix()) return a.prefix() < b.prefix() ? -1 : 1;
@@ -47,6 +49,7 @@ class RunSet {
   std::vector<std::unique_ptr<RunCursor>> cursors_;                   // newest run first
   std::vector<std::pair<size_t, const RangeTombstone*>> tombstones_;  // with their run
   std::string merge_key_;
+  size_t files_out_of_range_ = 0;
 };
 
 }  // namespace marble::lsm

@@ -16,6 +16,8 @@ namespace {
 constexpr int64_t kSliceRows = 1024;
 /// Consecutive rows of one run after which a stretch is looked for (a binary search).
 constexpr int kStreak = 8;
+/// Rows of a batch after which a scan backwards asks its filter again.
+constexpr int64_t kAskRows = 64;
 /// Bytes of variable length in a gathered batch.
 constexpr int64_t kGatherBytes = limits::kTableBatchBytes;
 
@@ -46,6 +48,29 @@ class ScanBase : public Iterator {
     left_ -= count;
     DbCounters::Add(counters_->clean_batches);
     return out;
+  }
+  /// Leave out what the filter knows without reading of rows [row, end) of a file that nothing
+  /// else has a say in; the row to go on at.
+  int64_t LeaveOutFrom(const SstReader& reader, int64_t row, int64_t end) {
+    while (row < end) {
+      const RowLocation at = reader.Locate(row);
+      const int64_t stop = std::min(end, row - at.row + reader.layout(at.batch).rows);
+      if (!options_.stretches->LeaveOut(reader, at.batch, at.row, stop - row)) break;
+      row = stop;
+    }
+    return row;
+  }
+  /// The same of rows [first, row], backwards.
+  int64_t LeaveOutBackFrom(const SstReader& reader, int64_t row, int64_t first) {
+    while (row >= first) {
+      const RowLocation at = reader.Locate(row);
+      const int64_t from = std::max(first, row - at.row);
+      if (!options_.stretches->LeaveOut(reader, at.batch, from - (row - at.row), row + 1 - from)) {
+        break;
+      }
+      row = from - 1;
+    }
+    return row;
   }
   bool CollectorFull() const {
     return collector_.rows() >= batch_rows_ || collector_.bytes() >= kGatherBytes;
@@ -81,7 +106,9 @@ class KeyedScan : public ScanBase {
   KeyedScan(TableHandle table, SuperVersionRef version, const ReadView& view,
             const ScanOptions& options, std::shared_ptr<DbCounters> counters)
       : ScanBase(std::move(table), std::move(version), view, options, std::move(counters)),
-        runs_(table_->info_ref(), *version_, view_, options_.range) {}
+        runs_(table_->info_ref(), *version_, view_, options_.range) {
+    DbCounters::Add(counters_->files_out_of_range, runs_.files_out_of_range());
+  }
 
   Result<ScanBatch> Next() override {
     if (!ready_.empty()) return Gathered();
@@ -92,11 +119,31 @@ class KeyedScan : public ScanBase {
         MARBLE_RETURN_NOT_OK(options_.reverse ? runs_[i].SeekLT(options_.range.upper)
                                               : runs_[i].SeekGE(options_.range.lower));
       }
+      CountOutOfRange(/*behind=*/options_.reverse, options_.range.upper, options_.range.lower);
     }
     return options_.reverse ? NextReverse() : NextForward();
   }
 
  private:
+  /// Count the batches before (or behind) those that the runs stand on: the scan goes the other
+  /// way, and the bound kept it from reading them.
+  void CountOutOfRange(bool behind, const std::string& upper, const std::string& lower) {
+    if ((behind ? upper : lower).empty()) return;
+    for (size_t i = 0; i < runs_.size(); ++i) {
+      const SstRows* rows = runs_[i].valid() ? runs_[i].plain_rows() : nullptr;
+      if (rows == nullptr) continue;
+      const int64_t batches = rows->file()->reader->num_batches();
+      DbCounters::Add(counters_->batches_out_of_range,
+                      behind ? batches - 1 - rows->batch_index() : rows->batch_index());
+    }
+  }
+  /// The scan has come to its other bound.
+  void Finish() {
+    if (finished_) return;
+    finished_ = true;
+    CountOutOfRange(/*behind=*/!options_.reverse, options_.range.upper, options_.range.lower);
+  }
+
   /// The winner stands on a merge operand: collect what it adds up to.
   Status CollectMerged(size_t winner) {
     std::string value;
@@ -144,7 +191,10 @@ class KeyedScan : public ScanBase {
       }
       if (winner == kNone) break;
       RunCursor& cursor = runs_[winner];
-      if (!upper.empty() && cursor.key() >= upper) break;
+      if (!upper.empty() && cursor.key() >= upper) {
+        Finish();
+        break;
+      }
       if (winner != last_winner_ || tie) {
         last_winner_ = winner;
         streak_ = 0;
@@ -166,11 +216,18 @@ class KeyedScan : public ScanBase {
         if (second != kNone && (bound.empty() || runs_[second].key() < bound)) {
           bound = runs_[second].key();
         }
-        int64_t stop = rows->batch_end();
+        int64_t alone = rows->total();  // up to here no other run has a key
         if (!bound.empty()) {
-          MARBLE_ASSIGN_OR_RETURN(const int64_t found, rows->LowerBound(bound));
-          stop = std::min(stop, found);
+          MARBLE_ASSIGN_OR_RETURN(alone, rows->LowerBound(bound));
         }
+        if (options_.stretches != nullptr) {
+          const int64_t next = LeaveOutFrom(*rows->file()->reader, rows->row(), alone);
+          if (next > rows->row()) {
+            MARBLE_RETURN_NOT_OK(cursor.SkipTo(next));
+            continue;
+          }
+        }
+        const int64_t stop = std::min(rows->batch_end(), alone);
         const int64_t count = std::min(stop - rows->row(), left_);
         const bool last = stop == rows->batch_end() || second == kNone;
         if (count >= kSliceRows || (collector_.empty() && last)) {
@@ -203,7 +260,14 @@ class KeyedScan : public ScanBase {
       }
       if (winner == kNone) break;
       RunCursor& cursor = runs_[winner];
-      if (!lower.empty() && cursor.key() < lower) break;
+      if (!lower.empty() && cursor.key() < lower) {
+        Finish();
+        break;
+      }
+      if (options_.stretches != nullptr && !runs_.has_tombstones()) {
+        MARBLE_ASSIGN_OR_RETURN(const bool skipped, SkipBack(winner));
+        if (skipped) continue;
+      }
       MARBLE_RETURN_NOT_OK(CollectWinner(winner));
       for (size_t i = winner + 1; i < runs_.size(); ++i) {
         if (runs_[i].valid() && RunSet::CompareKeys(runs_[i], cursor) == 0) {
@@ -215,7 +279,42 @@ class KeyedScan : public ScanBase {
     return Gathered();
   }
 
+  /// Backwards, the winner's file may be alone down to the next run's key: leave out there what
+  /// the filter knows. Not at every row, because it costs a binary search.
+  Result<bool> SkipBack(size_t winner) {
+    RunCursor& cursor = runs_[winner];
+    SstRows* rows = cursor.plain_rows();
+    if (rows == nullptr) return false;
+    const SstReader* reader = rows->file()->reader.get();
+    if (reader == asked_ && asked_row_ - rows->row() < kAskRows &&
+        asked_batch_ == rows->batch_index()) {
+      return false;
+    }
+    asked_ = reader;
+    asked_batch_ = rows->batch_index();
+    asked_row_ = rows->row();
+    std::string behind(options_.range.lower);  // the first key at which it is alone
+    for (size_t i = 0; i < runs_.size(); ++i) {
+      if (i == winner || !runs_[i].valid() || runs_[i].key() < behind) continue;
+      behind.assign(runs_[i].key());
+      behind.push_back('\0');
+    }
+    int64_t first = 0;
+    if (!behind.empty()) {
+      MARBLE_ASSIGN_OR_RETURN(first, rows->LowerBound(behind));
+    }
+    if (first > rows->row()) return false;  // another run has this very key
+    const int64_t next = LeaveOutBackFrom(*reader, rows->row(), first);
+    if (next == rows->row()) return false;
+    MARBLE_RETURN_NOT_OK(cursor.SkipBackTo(next));
+    return true;
+  }
+
   RunSet runs_;
+  const SstReader* asked_ = nullptr;  // what SkipBack has asked about last
+  int64_t asked_batch_ = -1;
+  int64_t asked_row_ = 0;
+  bool finished_ = false;
   std::deque<std::pair<std::string, std::string>> merged_;  // what the collector points to
   bool started_ = false;
   size_t last_winner_ = SIZE_MAX;
@@ -249,6 +348,13 @@ class AppendOrderScan : public ScanBase {
     if (!ready_.empty()) return Gathered();
     while (left_ > 0 && next_ < pieces_.size() && !CollectorFull()) {
       const Piece& piece = pieces_[next_];
+      if (options_.stretches != nullptr && piece.file != nullptr && row_ == 0 && AllCount(piece)) {
+        const SstReader& reader = *piece.file->reader;
+        if (options_.stretches->LeaveOut(reader, piece.index, 0, reader.layout(piece.index).rows)) {
+          ++next_;
+          continue;
+        }
+      }
       std::shared_ptr<arrow::RecordBatch> batch;
       int64_t count;
       if (piece.file == nullptr) {
@@ -312,6 +418,11 @@ class AppendOrderScan : public ScanBase {
     const auto& sequences = static_cast<const arrow::UInt64Array&>(*batch.column(column));
     const uint64_t* begin = sequences.raw_values();
     return std::upper_bound(begin, begin + sequences.length(), view_.sequence) - begin;
+  }
+  /// Every row of a file's piece is visible and alive.
+  bool AllCount(const Piece& piece) const {
+    return !MayExpire(piece) && (piece.file->reader->seq_column() < 0 ||
+                                 piece.file->meta.max_sequence <= view_.sequence);
   }
   /// Some rows of a piece have expired and others may not have. Batches in memory expire whole.
   bool MayExpire(const Piece& piece) const {

@@ -8,6 +8,8 @@
 #include <random>
 #include <set>
 
+#include "table/scan.h"
+
 namespace marble::table {
 namespace {
 
@@ -121,7 +123,7 @@ TEST_F(TableTest, RangesOverKeysAndPrefixesSelectWhatComparisonSelects) {
 }
 
 TEST_F(TableTest, PrefixAndKeyFindTheirRows) {
-  lsm::ScanOptions options;
+  ScanOptions options;
   options.range = Must(EncodePrefix(trades_, Key("b")));
   int64_t expected = 0;
   for (const auto& key : keys_) expected += key.first == "b";
@@ -158,7 +160,7 @@ TEST_F(TableTest, FullKeyThatEndsInTextIsNoPrefix) {
     return KeyValues{arrow::MakeScalar(at), std::make_shared<arrow::StringScalar>(name)};
   };
   const auto count = [&](const lsm::ScanRange& range) {
-    lsm::ScanOptions options;
+    ScanOptions options;
     options.range = range;
     return Must(Count(db_.get(), t, options));
   };
@@ -176,7 +178,7 @@ TEST_F(TableTest, RawKeysHaveExactBounds) {
   const auto count = [&](const KeyRange& range) {
     const auto encoded = Must(EncodeRange(s, range));
     if (!encoded) return int64_t{0};
-    lsm::ScanOptions options;
+    ScanOptions options;
     options.range = *encoded;
     return Must(Count(db_.get(), s, options));
   };
