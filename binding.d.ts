@@ -52,6 +52,8 @@ export interface NativeScanOptions {
   batchRows?: number
   snapshot?: SnapshotHandle
   columns?: number[]
+  /** Of tables: an expression of lib/sql/plan/PLAN.md as JSON, over the table's columns. */
+  where?: string
 }
 /** See native/napi/arrow_export.h. */
 export interface BatchChunk {

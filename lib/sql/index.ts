@@ -32,7 +32,7 @@ export {
   type PlannedStatement,
   Planner,
   type PlanOptions,
-  planPredicate,
 } from './planner.js'
+export { planPredicate } from './predicate.js'
 export { type JobSettings, kSettings, type Settings } from './settings.js'
 export { SqlError } from './sql-error.js'

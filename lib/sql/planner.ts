@@ -13,16 +13,16 @@ import { type DescribedColumn, describeColumns } from './catalog/describe.js'
 import { type CatalogTable, type CatalogView, isLocal, storedFields } from './catalog/table.js'
 import type { BoundLiteral } from './logical/expressions.js'
 import type { Sink } from './logical/nodes.js'
-import { parseExpression, type ParsedStatement } from './parser/parse.js'
+import type { ParsedStatement } from './parser/parse.js'
 import { explainPlan } from './plan/explain.js'
-import type { JobPlan, PlanExpression, PlanField, PlanLiteralValue } from './plan/plan.js'
+import type { JobPlan, PlanField, PlanLiteralValue } from './plan/plan.js'
 import { buildPlan, uniqueNames } from './plan/plan-builder.js'
-import { toPlanExpression, toPlanLiteral } from './plan/plan-expression.js'
+import { toPlanLiteral } from './plan/plan-expression.js'
 import { foldConstants } from './rules/constant-folding.js'
 import { checkSetting, jobSettings, type JobSettings, kSettings, type Settings, unknownSetting } from './settings.js'
 import type { SourceText } from './text/source-text.js'
 import { didYouMeanOrList } from './text/suggest.js'
-import { fromPlanField, toPlanField } from './types/arrow.js'
+import { toPlanField } from './types/arrow.js'
 import { castAt } from './functions/function-call.js'
 import { commonType } from './types/coercion.js'
 import { NULL_TYPE, STRING, type SqlType, typeToString } from './types/sql-type.js'
@@ -335,21 +335,4 @@ function toRows(rows: readonly (readonly BoundLiteral[])[]): PlanLiteralValue[][
 /** Do all sources of the plan end? */
 export function isBounded(plan: JobPlan): boolean {
   return plan.nodes.every(n => n.type !== 'source' || n.bounded)
-}
-
-/** A condition such as the `where` of a scan, over columns given as fields; `index` of a column is its place in `fields`. */
-export function planPredicate(text: string, fields: readonly PlanField[], params?: Parameters): PlanExpression {
-  const { expression, source } = parseExpression(text)
-  const columns = fields.map(f => ({ name: f.name, type: fromPlanField(f) ?? NULL_TYPE }))
-  const unknown = columns.find((c, i) => c.type === NULL_TYPE && mentions(text, fields[i]!.name))
-  if (unknown !== undefined)
-    throw source.notSupported(expression.span, `the type of the column ${unknown.name} in a condition`)
-  const bound = foldConstants(
-    new ExpressionBinder(source, new Scope(columns, undefined), params, 'a condition').bindCondition(expression),
-  )
-  return toPlanExpression(bound, new Map(fields.map((_, i) => [i, i])))
-}
-
-function mentions(text: string, name: string): boolean {
-  return text.includes(name)
 }

@@ -14,8 +14,10 @@ import type { Database } from '../database/database.js'
 import { handleOf } from '../database/handles.js'
 import { type Snapshot, snapshotOf, snapshotRule } from '../database/snapshot.js'
 import { abortError, invalidArgument, makeError, notSupported } from '../errors.js'
-import { checkFields, checkValue, count, didYouMean, later, rule, type Rules, shown } from '../options.js'
+import { checkFields, checkValue, count, didYouMean, type Rule, rule, type Rules, shown } from '../options.js'
 import type { Progress } from '../progress.js'
+import type { Parameters as SqlParameters } from '../sql/binder/parameters.js'
+import { planPredicate } from '../sql/predicate.js'
 import { slab } from '../state/slab.js'
 import type { Range } from '../state/state-backend.js'
 import { CellReader, prepareCells } from './row-cells.js'
@@ -24,7 +26,9 @@ import { type Scan, SourceScan } from './scan.js'
 export type RowKey = object | unknown[]
 export interface ScanOptions {
   columns?: string[]
+  /** A condition as SQL text: "px > ? AND symbol = 'A'". Rows for which it is NULL are left out. */
   where?: string | object
+  /** Values of the `?` in `where`: numbers, bigints, strings, booleans, Dates, Uint8Arrays, null. */
   params?: unknown[]
   range?: Range<RowKey>
   limit?: number
@@ -33,6 +37,12 @@ export interface ScanOptions {
   signal?: AbortSignal
   batchRows?: number
   onProgress?: (progress: Progress) => void
+}
+export interface CountOptions {
+  where?: string
+  params?: unknown[]
+  snapshot?: Snapshot
+  signal?: AbortSignal
 }
 export type FileFormat = 'arrow' | 'parquet' | 'csv' | 'jsonl'
 export interface ImportOptions {
@@ -47,10 +57,14 @@ export interface TableIterator {
   close(): Promise<void>
 }
 
+const conditionRule: Rule = {
+  allowed: 'a condition as SQL text',
+  is: value => typeof value === 'string' || (typeof value === 'object' && value !== null),
+}
 const scanRules: Rules<ScanOptions> = {
   columns: rule.texts,
-  where: later(rule.anything),
-  params: later(rule.list),
+  where: conditionRule,
+  params: rule.anything, // checked against the text
   range: rule.object,
   limit: count(),
   reverse: rule.flag,
@@ -65,7 +79,12 @@ const rangeRules: Rules<Range<RowKey>> = {
   lte: rule.anything,
   lt: rule.anything,
 }
-const countRules = { where: later(rule.anyText), snapshot: snapshotRule }
+const countRules: Rules<CountOptions> = {
+  where: conditionRule,
+  params: rule.anything,
+  snapshot: snapshotRule,
+  signal: rule.signal,
+}
 const asyncReadRules = { snapshot: snapshotRule, signal: rule.signal }
 const kNoRoom = -2
 /** Batches of a scan's first crossing: a reader that wants one row does not wait for a whole file. */
@@ -234,12 +253,13 @@ export class Table<R = Any> {
     }
   }
 
-  /** `where` is not supported yet. */
-  async count(options: { where?: string; snapshot?: Snapshot } = {}): Promise<bigint> {
+  /** Without `where`, what is known of the files is counted instead of read. */
+  async count(options: CountOptions = {}): Promise<bigint> {
     const snapshot = snapshotOf('count', options, countRules)
-    const { iterator, release } = this.open({ columns: [], snapshot })
+    const where = this.#condition('count', options.where, options.params)
+    const { iterator, release } = this.open({ columns: [], snapshot, where })
     try {
-      return await binding().iteratorCount(iterator)
+      return await abortable(options.signal, release, () => binding().iteratorCount(iterator))
     } finally {
       release()
     }
@@ -321,9 +341,7 @@ export class Table<R = Any> {
     let rows = 0
     try {
       for (let want = kFirstBatches; ; want = kMostBatches) {
-        if (signal?.aborted) throw abortError(signal)
-        const chunk = await binding().iteratorNextBatches(iterator, want)
-        if (signal?.aborted) throw abortError(signal)
+        const chunk = await abortable(signal, release, () => binding().iteratorNextBatches(iterator, want))
         if (chunk === undefined) return
         for (const batch of reader.read(chunk)) {
           rows += batch.numRows
@@ -352,9 +370,22 @@ export class Table<R = Any> {
         reverse: options.reverse,
         batchRows: options.batchRows,
         snapshot,
+        where: this.#condition(where, options.where, options.params),
       },
       jsonSchema: { fields: columns.map(i => fields[i]!) },
     }
+  }
+
+  /** The condition in the form that the addon reads. */
+  #condition(where: string, condition: string | object | undefined, params: unknown): string | undefined {
+    if (condition === undefined) {
+      if (params !== undefined)
+        throw invalidArgument(`${where}: params without where: there is nothing that takes them`)
+      return undefined
+    }
+    if (typeof condition !== 'string')
+      throw notSupported(`${where}: a condition as an object`, "write it as SQL text: where: 'px > ?'")
+    return JSON.stringify(planPredicate(condition, this.jsonSchema.fields, params as SqlParameters | undefined, where))
   }
 
   #bound(
@@ -376,6 +407,22 @@ export class Table<R = Any> {
     const [batch] = this.#reader.read(chunk)
     const [row] = [...readRows(this.jsonSchema, batch!)]
     return row as R
+  }
+}
+
+/** A step of a scan; when the signal fires meanwhile, `stop` ends it at its next batch. */
+async function abortable<T>(signal: AbortSignal | undefined, stop: () => void, step: () => Promise<T>): Promise<T> {
+  if (signal === undefined) return await step()
+  if (signal.aborted) throw abortError(signal)
+  signal.addEventListener('abort', stop)
+  try {
+    const result = await step()
+    if (signal.aborted) throw abortError(signal)
+    return result
+  } catch (error) {
+    throw signal.aborted ? abortError(signal) : error
+  } finally {
+    signal.removeEventListener('abort', stop)
   }
 }
 

@@ -223,14 +223,20 @@ Result<ExportedBatch> CopyBatch(const arrow::RecordBatch& batch, const std::vect
   return exported;
 }
 
-Result<ExportedBatch> DescribeBatch(const lsm::ScanBatch& scan, const std::vector<int>& columns) {
-  if (scan.sst == nullptr) return CopyBatch(*scan.batch, columns);
+std::vector<int> AllColumns(size_t count) {
+  std::vector<int> columns(count);
+  for (size_t i = 0; i < count; ++i) columns[i] = static_cast<int>(i);
+  return columns;
+}
+
+Result<ExportedBatch> DescribeBatch(const lsm::ScanBatch& scan, const arrow::Schema& schema,
+                                    const std::vector<int>& columns) {
+  if (scan.sst == nullptr) return CopyBatch(*scan.batch, AllColumns(columns.size()));
   ExportedBatch exported;
   exported.file = scan.sst;
   exported.batch = scan.batch;
   const lsm::BatchLayout& layout = scan.sst->layout(scan.sst_batch);
   PushHeader(&exported.meta, scan.batch->num_rows(), scan.first_row, layout.rows);
-  const arrow::Schema& schema = *scan.batch->schema();
   // Positions of each column of the table in the file's layout.
   std::vector<std::pair<size_t, size_t>> starts;
   size_t node = 0;

@@ -46,10 +46,15 @@ struct ExportedBatch {
 
 /// Copy an in-memory batch's columns (indices) into one buffer.
 Result<ExportedBatch> CopyBatch(const arrow::RecordBatch& batch, const std::vector<int>& columns);
-/// Describe a batch of a scan: mapped where it can be.
-Result<ExportedBatch> DescribeBatch(const lsm::ScanBatch& batch, const std::vector<int>& columns);
+/// Describe a batch of a scan, which has these columns of a table of this schema: mapped where it
+/// can be.
+Result<ExportedBatch> DescribeBatch(const lsm::ScanBatch& batch, const arrow::Schema& table,
+                                    const std::vector<int>& columns);
+/// All columns of a batch with so many.
+std::vector<int> AllColumns(size_t count);
 
-/// { meta: Float64Array, buffers: ArrayBuffer[] }; nullptr with an exception pending.
+/// { meta: Float64Array, buffers: ArrayBuffer[] }; nullptr with an exception pending. `columns` of
+/// the batches are copied where mapping is refused.
 napi_value DeliverBatches(napi_env env, std::vector<ExportedBatch> batches,
                           const std::vector<int>& columns);
 

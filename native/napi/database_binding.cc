@@ -408,6 +408,11 @@ napi_value DatabaseMetrics(napi_env env, napi_callback_info info) {
   number(object, "bloomNegatives", metrics.bloom_negatives);
   number(object, "cleanBatches", metrics.clean_batches);
   number(object, "mergedBatches", metrics.merged_batches);
+  number(object, "filesOutOfRange", metrics.files_out_of_range);
+  number(object, "batchesOutOfRange", metrics.batches_out_of_range);
+  number(object, "batchesPruned", metrics.batches_pruned);
+  number(object, "rowsFiltered", metrics.rows_filtered);
+  number(object, "rowsFromMetadata", metrics.rows_from_metadata);
   number(object, "exportedFiles", usage.files);
   number(object, "exportedBytes", usage.bytes);
   number(object, "pinnedObsoleteBytes", usage.obsolete_bytes);

@@ -14,12 +14,14 @@
 #include <utility>
 #include <vector>
 
+#include "expr/expression_reader.h"
 #include "napi/arrow_export.h"
 #include "napi/bindings.h"
 #include "napi/database_handle.h"
 #include "napi/environment.h"
 #include "napi/node_value.h"
 #include "napi/promise_task.h"
+#include "table/scan.h"
 
 namespace marble::napi {
 
@@ -32,22 +34,43 @@ constexpr size_t kChunkBatches = 512;
 class IteratorHandle : public Handle {
  public:
   static constexpr Kind kKind = Kind::kIterator;
-  IteratorHandle(std::shared_ptr<DatabaseHandle> database, lsm::TableHandle table)
+  IteratorHandle(std::shared_ptr<DatabaseHandle> database, lsm::TableHandle table, bool is_state)
       : Handle(kKind),
         database(std::move(database)),
         table(std::move(table)),
+        is_state(is_state),
         strand(std::make_shared<Strand>()) {}
   // What it holds is freed by whoever uses it last.
   void Close() override { closed.store(true, std::memory_order_release); }
 
-  /// The next batch of the store; the iterator is made at the first.
-  Status Next(lsm::ScanBatch* out) {
+  Status Check() const {
     if (closed.load(std::memory_order_acquire)) {
       return MakeError(ErrorCode::kClosed, "the iterator is closed");
     }
-    MARBLE_RETURN_NOT_OK(database->CheckOpen());
+    return database->CheckOpen();
+  }
+  /// Of a table's scan. What it refers to, this holds.
+  table::ScanOptions TableOptions() const {
+    table::ScanOptions scan;
+    scan.read = options.read;
+    scan.range = options.range;
+    scan.where = where;
+    scan.columns = columns;
+    scan.reverse = options.reverse;
+    scan.limit = options.limit;
+    scan.batch_rows = options.batch_rows;
+    scan.check = [this] { return Check(); };
+    return scan;
+  }
+  /// The next batch; the iterator is made at the first.
+  Status Next(lsm::ScanBatch* out) {
+    MARBLE_RETURN_NOT_OK(Check());
     if (iterator == nullptr) {
-      MARBLE_ASSIGN_OR_RETURN(iterator, database->db()->NewIterator(table, options));
+      if (is_state) {
+        MARBLE_ASSIGN_OR_RETURN(iterator, database->db()->NewIterator(table, options));
+      } else {
+        MARBLE_ASSIGN_OR_RETURN(iterator, table::NewScan(database->db(), table, TableOptions()));
+      }
     }
     MARBLE_ASSIGN_OR_RETURN(*out, iterator->Next());
     return Status::OK();
@@ -55,8 +78,10 @@ class IteratorHandle : public Handle {
 
   const std::shared_ptr<DatabaseHandle> database;
   const lsm::TableHandle table;
+  const bool is_state;
   const std::shared_ptr<Strand> strand;
   lsm::ScanOptions options;
+  std::shared_ptr<const table::Predicate> where;  // of a table
   std::vector<int> columns;
   std::atomic<bool> closed{false};
   std::atomic<bool> busy{false};
@@ -69,8 +94,10 @@ class IteratorHandle : public Handle {
 
 // A bound is { bytes, inclusive } for states, { key, inclusive } for tables; undefined: open.
 // `lower` and `upper` become the half-open range of ScanRange. False: an exception is pending.
+// `encode` says whether the key is a whole one: nothing begins with it but itself, and what it
+// begins, if its last column is a text.
 template <class Encode>
-bool ReadBound(napi_env env, napi_value bound, bool is_lower, bool raw, const Encode& encode,
+bool ReadBound(napi_env env, napi_value bound, bool is_lower, const Encode& encode,
                std::string* out, bool* nothing) {
   if (IsNullish(env, bound)) return true;
   napi_value key = nullptr;
@@ -80,11 +107,12 @@ bool ReadBound(napi_env env, napi_value bound, bool is_lower, bool raw, const En
   napi_get_named_property(env, bound, "inclusive", &inclusive_value);
   napi_get_value_bool(env, inclusive_value, &inclusive);
   std::string encoded;
-  if (!encode(key, &encoded)) return false;
-  // Everything that begins with the key lies behind an exclusive lower, before an inclusive upper.
+  bool whole = false;
+  if (!encode(key, &encoded, &whole)) return false;
+  // Everything that begins with a prefix lies behind an exclusive lower, before an inclusive upper.
   const bool behind = is_lower != inclusive;
   if (behind) {
-    if (raw) {
+    if (whole) {
       encoded.push_back('\0');
     } else {
       encoded = PrefixSuccessor(encoded);
@@ -101,7 +129,28 @@ bool ReadBound(napi_env env, napi_value bound, bool is_lower, bool raw, const En
   return true;
 }
 
-bool ReadScanOptions(napi_env env, napi_value object, IteratorHandle* iterator, bool is_state) {
+// The condition of a table's scan, in the form of a plan's expressions. False: an exception is
+// pending.
+bool ReadCondition(napi_env env, napi_value value, IteratorHandle* iterator) {
+  if (IsNullish(env, value)) return true;
+  std::string json;
+  if (!ReadString(env, value, "where", &json)) return false;
+  auto condition = expr::ReadExpression(json, *lsm::DescriptorOf(iterator->table).schema);
+  if (!condition.ok()) {
+    ThrowStatus(env, condition.status());
+    return false;
+  }
+  auto where = table::Predicate::Make(iterator->table, *condition);
+  if (!where.ok()) {
+    ThrowStatus(env, where.status());
+    return false;
+  }
+  iterator->where = *std::move(where);
+  return true;
+}
+
+bool ReadScanOptions(napi_env env, napi_value object, IteratorHandle* iterator) {
+  const bool is_state = iterator->is_state;
   auto get = [&](const char* name) {
     napi_value value = nullptr;
     napi_get_named_property(env, object, name, &value);
@@ -110,18 +159,21 @@ bool ReadScanOptions(napi_env env, napi_value object, IteratorHandle* iterator, 
   lsm::ScanOptions& options = iterator->options;
   bool nothing = false;
   auto codec = lsm::CodecOf(iterator->table);
-  auto encode = [&](napi_value key, std::string* encoded) {
+  auto encode = [&](napi_value key, std::string* encoded, bool* whole) {
     if (is_state) {
+      *whole = true;
       BytesArgument bytes;
       if (!bytes.Read(env, key, "key")) return false;
       *encoded = bytes.view();
       return true;
     }
+    uint32_t values = 0;
+    napi_get_array_length(env, key, &values);
+    *whole = codec != nullptr && values == static_cast<uint32_t>(codec->num_columns());
     return ReadKey(env, key, iterator->table, true, encoded);
   };
-  const bool raw = codec != nullptr && codec->raw();
-  if (!ReadBound(env, get("lower"), true, raw, encode, &options.range.lower, &nothing) ||
-      !ReadBound(env, get("upper"), false, raw, encode, &options.range.upper, &nothing) ||
+  if (!ReadBound(env, get("lower"), true, encode, &options.range.lower, &nothing) ||
+      !ReadBound(env, get("upper"), false, encode, &options.range.upper, &nothing) ||
       !ReadBool(env, get("reverse"), &options.reverse) ||
       !ReadSnapshot(env, get("snapshot"), iterator->database.get(), &options.read)) {
     return false;
@@ -148,6 +200,7 @@ bool ReadScanOptions(napi_env env, napi_value object, IteratorHandle* iterator, 
       iterator->columns.push_back(static_cast<int>(column));
     }
   }
+  if (!is_state && !ReadCondition(env, get("where"), iterator)) return false;
   // The snapshot is taken now, not at the first step.
   if (options.read.snapshot == nullptr) {
     options.read.snapshot = iterator->database->db()->GetSnapshot();
@@ -164,8 +217,8 @@ napi_value TableScan(napi_env env, napi_callback_info info) {
     ThrowStatus(env, open);
     return nullptr;
   }
-  auto iterator = std::make_shared<IteratorHandle>(table->database, table->table);
-  if (!ReadScanOptions(env, args[1], iterator.get(), false)) return nullptr;
+  auto iterator = std::make_shared<IteratorHandle>(table->database, table->table, false);
+  if (!ReadScanOptions(env, args[1], iterator.get())) return nullptr;
   return WrapHandle(env, std::move(iterator));
 }
 
@@ -178,8 +231,8 @@ napi_value StateScan(napi_env env, napi_callback_info info) {
     ThrowStatus(env, open);
     return nullptr;
   }
-  auto iterator = std::make_shared<IteratorHandle>(state->database, state->table);
-  if (!ReadScanOptions(env, args[1], iterator.get(), true)) return nullptr;
+  auto iterator = std::make_shared<IteratorHandle>(state->database, state->table, true);
+  if (!ReadScanOptions(env, args[1], iterator.get())) return nullptr;
   return WrapHandle(env, std::move(iterator));
 }
 
@@ -192,32 +245,36 @@ napi_value IteratorNextBatches(napi_env env, napi_callback_info info) {
   if (iterator == nullptr || !ReadInt64(env, args[1], "maxBatches", &wanted)) return nullptr;
   const size_t max_batches = std::clamp<int64_t>(wanted, 1, kChunkBatches);
   auto batches = std::make_shared<std::vector<ExportedBatch>>();
-  return StartTask(
-      env,
-      {.strand = iterator->strand,
-       .work =
-           [iterator, batches, max_batches] {
-             size_t copied = 0;
-             while (!iterator->finished && batches->size() < max_batches && copied < kChunkBytes) {
-               lsm::ScanBatch next;
-               MARBLE_RETURN_NOT_OK(iterator->Next(&next));
-               if (next.batch == nullptr) {
-                 iterator->finished = true;
-                 iterator->iterator = nullptr;
-                 break;
-               }
-               if (next.batch->num_rows() == 0) continue;
-               MARBLE_ASSIGN_OR_RETURN(ExportedBatch batch, DescribeBatch(next, iterator->columns));
-               copied += batch.bytes.size();
-               batches->push_back(std::move(batch));
-             }
-             return Status::OK();
-           },
-       .result =
-           [iterator, batches](napi_env env) {
-             return batches->empty() ? Undefined(env)
-                                     : DeliverBatches(env, std::move(*batches), iterator->columns);
-           }});
+  return StartTask(env, {.strand = iterator->strand,
+                         .work =
+                             [iterator, batches, max_batches] {
+                               size_t copied = 0;
+                               while (!iterator->finished && batches->size() < max_batches &&
+                                      copied < kChunkBytes) {
+                                 lsm::ScanBatch next;
+                                 MARBLE_RETURN_NOT_OK(iterator->Next(&next));
+                                 if (next.batch == nullptr) {
+                                   iterator->finished = true;
+                                   iterator->iterator = nullptr;
+                                   break;
+                                 }
+                                 if (next.batch->num_rows() == 0) continue;
+                                 MARBLE_ASSIGN_OR_RETURN(
+                                     ExportedBatch batch,
+                                     DescribeBatch(next, *lsm::DescriptorOf(iterator->table).schema,
+                                                   iterator->columns));
+                                 copied += batch.bytes.size();
+                                 batches->push_back(std::move(batch));
+                               }
+                               return Status::OK();
+                             },
+                         .result =
+                             [iterator, batches](napi_env env) {
+                               return batches->empty()
+                                          ? Undefined(env)
+                                          : DeliverBatches(env, std::move(*batches),
+                                                           AllColumns(iterator->columns.size()));
+                             }});
 }
 
 // function iteratorCount(iterator: IteratorHandle): Promise<bigint>
@@ -229,14 +286,15 @@ napi_value IteratorCount(napi_env env, napi_callback_info info) {
   return StartTask(env, {.strand = iterator->strand,
                          .work =
                              [iterator, rows] {
-                               while (!iterator->finished) {
-                                 lsm::ScanBatch next;
-                                 MARBLE_RETURN_NOT_OK(iterator->Next(&next));
-                                 if (next.batch == nullptr) break;
-                                 *rows += next.batch->num_rows();
+                               MARBLE_RETURN_NOT_OK(iterator->Check());
+                               if (!iterator->finished) {
+                                 MARBLE_ASSIGN_OR_RETURN(
+                                     const int64_t counted,
+                                     table::Count(iterator->database->db(), iterator->table,
+                                                  iterator->TableOptions()));
+                                 *rows = static_cast<uint64_t>(counted);
                                }
                                iterator->finished = true;
-                               iterator->iterator = nullptr;
                                return Status::OK();
                              },
                          .result = [rows](napi_env env) { return MakeBigUint(env, *rows); }});

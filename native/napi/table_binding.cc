@@ -200,12 +200,6 @@ bool LookupRow(napi_env env, const TableBinding* table, napi_value key, napi_val
   return true;
 }
 
-std::vector<int> AllColumns(const arrow::Schema& schema) {
-  std::vector<int> columns(schema.num_fields());
-  for (int i = 0; i < schema.num_fields(); ++i) columns[i] = i;
-  return columns;
-}
-
 // function tableGetCells(table: TableHandle, key: unknown[], slabOffset: number, snapshot?:
 // SnapshotHandle): number
 napi_value TableGetCells(napi_env env, napi_callback_info info) {
@@ -228,7 +222,7 @@ napi_value TableGetCells(napi_env env, napi_callback_info info) {
 }
 
 napi_value DeliverRow(napi_env env, const TableBinding& table, const lsm::RowRef& row) {
-  const std::vector<int> columns = AllColumns(*lsm::DescriptorOf(table.table).schema);
+  const std::vector<int> columns = AllColumns(lsm::DescriptorOf(table.table).schema->num_fields());
   Result<ExportedBatch> copied = CopyBatch(*row.batch->Slice(row.row, 1), columns);
   if (!copied.ok()) {
     ThrowStatus(env, copied.status());
@@ -260,7 +254,7 @@ napi_value TableGetAsync(napi_env env, napi_callback_info info) {
       !ReadSnapshot(env, args[2], table->database.get(), &options)) {
     return nullptr;
   }
-  auto columns = AllColumns(*lsm::DescriptorOf(table->table).schema);
+  auto columns = AllColumns(lsm::DescriptorOf(table->table).schema->num_fields());
   auto copied = std::make_shared<std::vector<ExportedBatch>>();
   return StartTask(
       env, {.strand = nullptr,

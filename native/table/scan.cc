@@ -34,17 +34,18 @@ class ZoneFilter : public lsm::StretchFilter {
 class FilteredScan : public lsm::Iterator {
  public:
   FilteredScan(std::unique_ptr<lsm::Iterator> rows, Projection projection,
-               std::shared_ptr<const Predicate> where, bool pruning, int64_t limit,
-               CountersRef counters)
+               const ScanOptions& options, CountersRef counters)
       : rows_(std::move(rows)),
         projection_(std::move(projection)),
-        where_(std::move(where)),
-        pruning_(pruning),
-        left_(limit < 0 ? INT64_MAX : limit),
+        where_(options.where),
+        pruning_(options.pruning),
+        check_(options.check),
+        left_(options.limit < 0 ? INT64_MAX : options.limit),
         counters_(std::move(counters)) {}
 
   Result<lsm::ScanBatch> Next() override {
     while (rows_ != nullptr && left_ > 0) {
+      if (check_) MARBLE_RETURN_NOT_OK(check_());
       MARBLE_ASSIGN_OR_RETURN(lsm::ScanBatch step, rows_->Next());
       if (step.batch == nullptr) break;
       if (step.batch->num_rows() == 0) continue;
@@ -99,6 +100,7 @@ class FilteredScan : public lsm::Iterator {
   const Projection projection_;
   const std::shared_ptr<const Predicate> where_;
   const bool pruning_;
+  const std::function<Status()> check_;
   int64_t left_;
   const CountersRef counters_;
 };
@@ -268,16 +270,17 @@ Result<std::unique_ptr<lsm::Iterator>> NewScan(lsm::DB* db, const lsm::TableHand
     store->stretches = std::make_shared<ZoneFilter>(options.where, db->counters());
   }
   MARBLE_ASSIGN_OR_RETURN(auto rows, db->NewIterator(table, *store));
-  return std::make_unique<FilteredScan>(std::move(rows), std::move(projection), options.where,
-                                        options.pruning, options.limit, db->counters());
+  return std::make_unique<FilteredScan>(std::move(rows), std::move(projection), options,
+                                        db->counters());
 }
 
 Result<int64_t> Count(lsm::DB* db, const lsm::TableHandle& table, const ScanOptions& options) {
   ScanOptions scan = options;
   scan.columns.emplace();  // none
   int64_t rows = 0;
-  const auto count = [&rows](lsm::Iterator* it) -> Status {
+  const auto count = [&](lsm::Iterator* it) -> Status {
     while (true) {
+      if (options.check) MARBLE_RETURN_NOT_OK(options.check());
       MARBLE_ASSIGN_OR_RETURN(const auto step, it->Next());
       if (step.batch == nullptr) return Status::OK();
       rows += step.batch->num_rows();
@@ -330,6 +333,7 @@ Result<MinMaxResult> MinMax(lsm::DB* db, const lsm::TableHandle& table, int colu
     MARBLE_ASSIGN_OR_RETURN(it, NewScan(db, table, scan));
   }
   while (true) {
+    if (options.check) MARBLE_RETURN_NOT_OK(options.check());
     MARBLE_ASSIGN_OR_RETURN(const auto step, it->Next());
     if (step.batch == nullptr) break;
     MARBLE_RETURN_NOT_OK(TakeColumn(step.batch->column(0), &out));

@@ -10,6 +10,7 @@
 // An iterator belongs to one thread at a time.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -32,6 +33,8 @@ struct ScanOptions {
   int64_t batch_rows = 0;  // of merged batches; 0: limits::kTableBatchRows
   /// False: read and evaluate everything, for comparison. The result is the same.
   bool pruning = true;
+  /// Asked between batches, also between those that come to nothing: an error ends the scan.
+  std::function<Status()> check = nullptr;
 };
 
 /// Batches have the chosen columns alone; `sst` says where the whole batch lies.

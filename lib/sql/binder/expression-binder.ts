@@ -201,7 +201,7 @@ export class ExpressionBinder {
     )
     const result = simple
       ? call('in', [operand.e, ...pairs.map(p => p[1])], BOOLEAN, operand.e.type.nullable)
-      : pairs.map(([a, b]) => call('equals', [a, b], BOOLEAN)).reduce((a, b) => call('or', [a, b], BOOLEAN))
+      : anyOf(pairs.map(([a, b]) => call('equals', [a, b], BOOLEAN)))
     return e.negated ? call('not', [result], BOOLEAN) : result
   }
 
@@ -324,4 +324,11 @@ export class ExpressionBinder {
 
 function untypedAsString(e: BoundExpression): BoundExpression {
   return e.type.name === 'NULL' ? literal(null, STRING) : e
+}
+
+/** A OR B OR …, as a tree whose depth is the logarithm of their number: long lists must not nest deeply. */
+function anyOf(conditions: readonly BoundExpression[]): BoundExpression {
+  if (conditions.length === 1) return conditions[0]!
+  const middle = (conditions.length + 1) >> 1
+  return call('or', [anyOf(conditions.slice(0, middle)), anyOf(conditions.slice(middle))], BOOLEAN)
 }

@@ -27,7 +27,11 @@ export type Parameters = readonly unknown[] | Readonly<Record<string, unknown>>
  * Check, before any statement runs, that `params` has a value for each parameter and nothing besides. Throw SqlError at the
  * first parameter without a value of its own; TypeError or RangeError for values that no parameter takes.
  */
-export function checkParameters(where: string, statements: readonly ParsedStatement[], params: unknown): void {
+export function checkParameters(
+  where: string,
+  statements: readonly Pick<ParsedStatement, 'source' | 'parameters'>[],
+  params: unknown,
+): void {
   if (params !== undefined && !isParameters(params))
     throw invalidArgument(
       `${where}: params must be an array (for ?) or an object (for :name), not ${params === null ? 'null' : typeof params}`,
@@ -89,6 +93,9 @@ function toLiteral(source: SourceText, span: Span, value: unknown, what: string)
     )
   switch (typeof value) {
     case 'string':
+      // It crosses to the engine as UTF-8, which has no lone surrogates.
+      if (!(value as string & { isWellFormed(): boolean }).isWellFormed())
+        throw invalid('a string with a lone surrogate')
       return literal(value, withNullable(STRING, false))
     case 'boolean':
       return literal(value, withNullable(BOOLEAN, false))

@@ -88,7 +88,11 @@ export function unifyForComparison(
   if (type === undefined) {
     const string = isString(a) !== isString(b)
     const other = bareTypeToString(isString(a) ? b : a)
-    const hint = string ? `write CAST(… AS ${other}) around the string` : 'CAST one side to the type of the other'
+    const hint = string
+      ? `write CAST(… AS ${other}) around the string`
+      : (isTimestamp(a) || isTimestamp(b)) && (isNumeric(a) || isNumeric(b))
+        ? "write TIMESTAMP '2001-02-07 10:30:00' for the number, or pass a Date as a parameter"
+        : 'CAST one side to the type of the other'
     throw source.error(span, `cannot compare ${typeToString(a)} with ${typeToString(b)} (${operator})`, hint)
   }
   if (isNested(type)) throw source.notSupported(span, `comparing values of type ${bareTypeToString(type)}`)

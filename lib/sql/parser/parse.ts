@@ -6,6 +6,7 @@ import { SourceText } from '../text/source-text.js'
 import type { Span } from '../text/span.js'
 import { tokenize } from './lexer.js'
 import { StatementParser } from './statement-parser.js'
+import type { Token } from './token.js'
 import { TokenStream } from './token-stream.js'
 
 /** A `?` or `:name`. */
@@ -50,15 +51,11 @@ export function parseStatements(text: string, options: ParseOptions = {}): Parse
     const statement = parser.parse()
     if (!stream.isSymbol(';') && !stream.atEnd) stream.fail(["';'", 'the end of the statement'])
     const span = { start, end: stream.previous.end }
-    const parameters = markers
-      .filter(t => t.start >= span.start && t.end <= span.end)
-      .map(
-        (t): ParameterMarker => ({
-          name: t.value === '' ? undefined : t.value,
-          index: t.value === '' ? positional++ : -1,
-          span: { start: t.start, end: t.end },
-        }),
-      )
+    const parameters = toMarkers(
+      markers.filter(t => t.start >= span.start && t.end <= span.end),
+      positional,
+    )
+    positional += parameters.filter(p => p.name === undefined).length
     statements.push({
       statement,
       text: source.slice(span),
@@ -74,10 +71,28 @@ export function parseStatements(text: string, options: ParseOptions = {}): Parse
 export function parseExpression(
   text: string,
   options: ParseOptions = {},
-): { expression: Expression; source: SourceText } {
+): { expression: Expression; source: SourceText; parameters: readonly ParameterMarker[] } {
   const source = SourceText.of(text, options.vars, options.context)
-  const stream = new TokenStream(source, tokenize(source))
+  const tokens = tokenize(source)
+  const stream = new TokenStream(source, tokens)
   const expression = new StatementParser(stream).expressions.parse()
   if (!stream.atEnd) stream.fail(['the end of the expression'])
-  return { expression, source }
+  return {
+    expression,
+    source,
+    parameters: toMarkers(
+      tokens.filter(t => t.kind === 'parameter'),
+      0,
+    ),
+  }
+}
+
+/** `first`: the number of the first `?` among them. */
+function toMarkers(tokens: readonly Token[], first: number): ParameterMarker[] {
+  let positional = first
+  return tokens.map(t => ({
+    name: t.value === '' ? undefined : t.value,
+    index: t.value === '' ? positional++ : -1,
+    span: { start: t.start, end: t.end },
+  }))
 }

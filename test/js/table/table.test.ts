@@ -184,7 +184,6 @@ describe('Table', () => {
     await check({ range: { gte: { symbol: 'S4' } } }, row => row.symbol === 'S4')
     assert.deepEqual(await table.scan({ columns: ['n', 'symbol'], limit: 1 }).toArray(), [{ n: 0n, symbol: 'S0' }])
     assert.throws(() => table.scan({ columns: ['nope'] }), withCode('MARBLE_COLUMN_NOT_FOUND', /symbol, ts, px, n/))
-    assert.throws(() => table.scan({ where: 'px > 1' }), withCode('MARBLE_NOT_SUPPORTED', /where/))
     assert.throws(() => table.scan({ limt: 1 } as never), /did you mean 'limit'/)
     assert.throws(() => table.scan({ limit: -1 }), RangeError)
   })
