@@ -78,11 +78,14 @@ struct ScanOptions {
   int64_t limit = -1;      // rows after merging; -1: all
   int64_t batch_rows = 0;  // of merged batches; 0: limits::kTableBatchRows
   std::shared_ptr<StretchFilter> stretches = nullptr;  // null: nothing is left out
+  /// The columns of the batches, indices into the table's schema; null: all. Of files, the pages
+  /// of other columns are neither read nor verified (but for those of the key).
+  std::shared_ptr<const std::vector<int>> columns = nullptr;
 };
 
 /// One step of a scan.
 struct ScanBatch {
-  std::shared_ptr<arrow::RecordBatch> batch;  // the table's schema
+  std::shared_ptr<arrow::RecordBatch> batch;  // the columns asked for, as in the table's schema
   /// Set when the rows are a slice of one mapped SSTable, unmerged: [first_row, first_row +
   /// batch->num_rows()) of that file's batch `sst_batch`. This is what can cross with no copy.
   std::shared_ptr<const SstReader> sst;

@@ -246,6 +246,15 @@ Result<std::optional<RowRef>> DbImpl::GetRow(const TableHandle& table, std::stri
 Result<std::unique_ptr<Iterator>> DbImpl::NewIterator(const TableHandle& table,
                                                       const ScanOptions& options) {
   MARBLE_RETURN_NOT_OK(CheckTable(table));
+  if (options.columns != nullptr) {
+    const int fields = table->info().descriptor.schema->num_fields();
+    for (const int column : *options.columns) {
+      if (column >= 0 && column < fields) continue;
+      return MakeError(ErrorCode::kColumnNotFound,
+                       "table '" + table->info().name() + "' has " + std::to_string(fields) +
+                           " columns, no column " + std::to_string(column));
+    }
+  }
   SuperVersionRef version = table->super_version();
   const ReadView view = ViewOf(table->info(), options.read);
   MARBLE_RETURN_NOT_OK(CheckTable(table));  // as in Get

@@ -7,6 +7,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/key_codec.h"
 #include "base/status.h"
@@ -14,6 +15,9 @@
 #include "lsm/write/merge_operator.h"
 
 namespace marble::lsm {
+
+/// Columns of a table by index; null: all.
+using ColumnsRef = std::shared_ptr<const std::vector<int>>;
 
 struct TableInfo {
   TableDescriptor descriptor;

@@ -184,11 +184,11 @@ Result<std::shared_ptr<const Predicate>> Predicate::Make(const lsm::TableHandle&
   return out;
 }
 
-Result<std::shared_ptr<arrow::BooleanArray>> Predicate::Evaluate(
-    const arrow::RecordBatch& batch) const {
+Result<std::shared_ptr<arrow::BooleanArray>> Predicate::Evaluate(const arrow::RecordBatch& batch,
+                                                                 const std::vector<int>& at) const {
   std::vector<std::shared_ptr<arrow::ArrayData>> columns;
   columns.reserve(columns_.size());
-  for (int column : columns_) columns.push_back(batch.column_data(column));
+  for (int column : at) columns.push_back(batch.column_data(column));
   const auto input = arrow::RecordBatch::Make(input_, batch.num_rows(), std::move(columns));
   MARBLE_ASSIGN_OR_RETURN(auto values, evaluator_->Evaluate(*input));
   return std::static_pointer_cast<arrow::BooleanArray>(values);

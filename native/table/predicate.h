@@ -34,8 +34,9 @@ class Predicate {
   /// The keys between which all rows lie that match; nullopt: none can.
   const std::optional<lsm::ScanRange>& key_bounds() const { return key_bounds_; }
 
-  /// One value per row of a batch with the table's columns.
-  Result<std::shared_ptr<arrow::BooleanArray>> Evaluate(const arrow::RecordBatch& batch) const;
+  /// One value per row of a batch in which `columns()[i]` is column `at[i]`.
+  Result<std::shared_ptr<arrow::BooleanArray>> Evaluate(const arrow::RecordBatch& batch,
+                                                        const std::vector<int>& at) const;
 
   /// What a file's zone maps say of one of its batches.
   Verdict JudgeBatch(const lsm::SstReader& sst, int64_t batch) const {

@@ -4,6 +4,7 @@
 #include <arrow/compute/api.h>
 
 #include <algorithm>
+#include <set>
 #include <utility>
 
 #include "lsm/read/counters.h"
@@ -33,10 +34,14 @@ class ZoneFilter : public lsm::StretchFilter {
 
 class FilteredScan : public lsm::Iterator {
  public:
-  FilteredScan(std::unique_ptr<lsm::Iterator> rows, Projection projection,
+  /// `read`: the columns of the batches of `rows`, ascending; `schema`: of the result.
+  FilteredScan(std::unique_ptr<lsm::Iterator> rows, const std::vector<int>& read,
+               const std::vector<int>& columns, std::shared_ptr<arrow::Schema> schema,
                const ScanOptions& options, CountersRef counters)
       : rows_(std::move(rows)),
-        projection_(std::move(projection)),
+        schema_(std::move(schema)),
+        columns_(PositionsIn(read, columns)),
+        where_columns_(PositionsIn(read, options.where->columns())),
         where_(options.where),
         pruning_(options.pruning),
         check_(options.check),
@@ -64,13 +69,13 @@ class FilteredScan : public lsm::Iterator {
     const int64_t rows = step.batch->num_rows();
     const bool known =
         pruning_ && step.sst != nullptr && where_->JudgeBatch(*step.sst, step.sst_batch).all();
-    if (known) return Cut(projection_.Apply(std::move(step)));
-    MARBLE_ASSIGN_OR_RETURN(const auto mask, where_->Evaluate(*step.batch));
+    if (known) return Cut(Choose(std::move(step)));
+    MARBLE_ASSIGN_OR_RETURN(const auto mask, where_->Evaluate(*step.batch, where_columns_));
     const int64_t matching = mask->true_count();
     DbCounters::Add(counters_->rows_filtered, static_cast<uint64_t>(rows - matching));
-    if (matching == rows) return Cut(projection_.Apply(std::move(step)));
+    if (matching == rows) return Cut(Choose(std::move(step)));
     if (matching == 0) return lsm::ScanBatch();
-    step = projection_.Apply(std::move(step));
+    step = Choose(std::move(step));
     // Matching rows that lie together, as they do in a file sorted by what is asked about, are
     // still a slice of it.
     int64_t first = 0;
@@ -90,6 +95,22 @@ class FilteredScan : public lsm::Iterator {
     step.first_row = 0;
     return Cut(std::move(step));
   }
+  static std::vector<int> PositionsIn(const std::vector<int>& read,
+                                      const std::vector<int>& columns) {
+    std::vector<int> positions;
+    for (const int column : columns) {
+      positions.push_back(
+          static_cast<int>(std::lower_bound(read.begin(), read.end(), column) - read.begin()));
+    }
+    return positions;
+  }
+  /// The columns of the result alone; where the batch lies stays true.
+  lsm::ScanBatch Choose(lsm::ScanBatch step) const {
+    arrow::ArrayDataVector columns;
+    for (const int column : columns_) columns.push_back(step.batch->column_data(column));
+    step.batch = arrow::RecordBatch::Make(schema_, step.batch->num_rows(), std::move(columns));
+    return step;
+  }
   /// At most what the limit leaves; backwards a batch begins with the greatest key.
   lsm::ScanBatch Cut(lsm::ScanBatch step) const {
     if (step.batch->num_rows() > left_) step.batch = step.batch->Slice(0, left_);
@@ -97,27 +118,14 @@ class FilteredScan : public lsm::Iterator {
   }
 
   std::unique_ptr<lsm::Iterator> rows_;  // null: at the end
-  const Projection projection_;
+  const std::shared_ptr<arrow::Schema> schema_;
+  const std::vector<int> columns_;        // of the result, in the batches read
+  const std::vector<int> where_columns_;  // of the condition
   const std::shared_ptr<const Predicate> where_;
   const bool pruning_;
   const std::function<Status()> check_;
   int64_t left_;
   const CountersRef counters_;
-};
-
-/// A scan without a condition: columns are chosen, nothing else.
-class ProjectedScan : public lsm::Iterator {
- public:
-  ProjectedScan(std::unique_ptr<lsm::Iterator> rows, Projection projection)
-      : rows_(std::move(rows)), projection_(std::move(projection)) {}
-  Result<lsm::ScanBatch> Next() override {
-    MARBLE_ASSIGN_OR_RETURN(auto step, rows_->Next());
-    return projection_.Apply(std::move(step));
-  }
-
- private:
-  const std::unique_ptr<lsm::Iterator> rows_;
-  const Projection projection_;
 };
 
 class EmptyScan : public lsm::Iterator {
@@ -261,17 +269,22 @@ Result<std::unique_ptr<lsm::Iterator>> NewScan(lsm::DB* db, const lsm::TableHand
                                                const ScanOptions& options) {
   auto store = StoreOptions(options);
   if (!store) return std::make_unique<EmptyScan>();
-  MARBLE_ASSIGN_OR_RETURN(auto projection, Projection::OfColumns(table, options.columns));
+  MARBLE_ASSIGN_OR_RETURN(const auto projection, Projection::OfColumns(table, options.columns));
   if (options.where == nullptr) {
-    MARBLE_ASSIGN_OR_RETURN(auto rows, db->NewIterator(table, *store));
-    return std::make_unique<ProjectedScan>(std::move(rows), std::move(projection));
+    if (options.columns)
+      store->columns = std::make_shared<const std::vector<int>>(*options.columns);
+    return db->NewIterator(table, *store);
   }
+  std::set<int> read(projection.columns().begin(), projection.columns().end());
+  read.insert(options.where->columns().begin(), options.where->columns().end());
+  const auto columns = std::make_shared<const std::vector<int>>(read.begin(), read.end());
+  store->columns = columns;
   if (options.pruning) {
     store->stretches = std::make_shared<ZoneFilter>(options.where, db->counters());
   }
   MARBLE_ASSIGN_OR_RETURN(auto rows, db->NewIterator(table, *store));
-  return std::make_unique<FilteredScan>(std::move(rows), std::move(projection), options,
-                                        db->counters());
+  return std::make_unique<FilteredScan>(std::move(rows), *columns, projection.columns(),
+                                        projection.schema(), options, db->counters());
 }
 
 Result<int64_t> Count(lsm::DB* db, const lsm::TableHandle& table, const ScanOptions& options) {
@@ -296,6 +309,7 @@ Result<int64_t> Count(lsm::DB* db, const lsm::TableHandle& table, const ScanOpti
   lsm::ScanOptions store = *StoreOptions(scan);
   const auto counter = std::make_shared<RowCounter>(db->counters());
   store.stretches = counter;
+  store.columns = std::make_shared<const std::vector<int>>();
   MARBLE_ASSIGN_OR_RETURN(auto it, db->NewIterator(table, store));
   MARBLE_RETURN_NOT_OK(count(it.get()));
   rows += counter->rows();
@@ -326,9 +340,8 @@ Result<MinMaxResult> MinMax(lsm::DB* db, const lsm::TableHandle& table, int colu
     lsm::ScanOptions store = *StoreOptions(scan);
     store.stretches =
         std::make_shared<MinMaxFilter>(column, HasExactZones(*type), &out, db->counters());
-    MARBLE_ASSIGN_OR_RETURN(auto rows, db->NewIterator(table, store));
-    MARBLE_ASSIGN_OR_RETURN(auto projection, Projection::OfColumns(table, scan.columns));
-    it = std::make_unique<ProjectedScan>(std::move(rows), std::move(projection));
+    store.columns = std::make_shared<const std::vector<int>>(*scan.columns);
+    MARBLE_ASSIGN_OR_RETURN(it, db->NewIterator(table, store));
   } else {
     MARBLE_ASSIGN_OR_RETURN(it, NewScan(db, table, scan));
   }

@@ -152,13 +152,17 @@ bool IsFlatFixed(const arrow::DataType& type) {
 
 }  // namespace
 
-RowCollector::RowCollector(std::shared_ptr<const TableInfo> info)
-    : info_(std::move(info)), state_family_(info_->descriptor.is_state_family) {
+RowCollector::RowCollector(std::shared_ptr<const TableInfo> info, ColumnsRef columns)
+    : info_(std::move(info)),
+      columns_(std::move(columns)),
+      schema_(SchemaOf(*info_, columns_)),
+      state_family_(info_->descriptor.is_state_family) {
   constexpr int64_t kNestedBytes = 32;  // a guess
   for (int i = 0; i < info_->descriptor.schema->num_fields(); ++i) {
     const arrow::DataType& type = *info_->descriptor.schema->field(i)->type();
     if (arrow::is_base_binary_like(type.id())) {
-      bytes_columns_.push_back(i);
+      // Of a scan's columns only some may be there.
+      if (columns_ == nullptr) bytes_columns_.push_back(i);
       fixed_bytes_ += type.id() == arrow::Type::STRING || type.id() == arrow::Type::BINARY ? 4 : 8;
     } else if (arrow::is_fixed_width(type.id())) {
       fixed_bytes_ += std::max(1, type.bit_width() / 8);
@@ -276,6 +280,11 @@ Result<std::vector<std::shared_ptr<arrow::RecordBatch>>> RowCollector::Finish() 
   std::vector<std::shared_ptr<arrow::RecordBatch>> out;
   if (state_family_) {
     MARBLE_RETURN_NOT_OK(FinishBytes(0, bytes_rows_.size(), &out));
+    if (columns_ != nullptr) {
+      for (auto& batch : out) {
+        batch = SliceOfTable(schema_, columns_, *batch, 0, batch->num_rows());
+      }
+    }
   } else if (!runs_.empty()) {
     if (!tombstones_.empty()) {
       MARBLE_ASSIGN_OR_RETURN(auto batch, BuildTombstones());
@@ -351,20 +360,21 @@ Status RowCollector::FinishBytes(size_t begin, size_t end,
 
 Status RowCollector::FinishTyped(const Run* begin, const Run* end,
                                  std::vector<std::shared_ptr<arrow::RecordBatch>>* out) {
-  const auto& schema = info_->descriptor.schema;
   if (end - begin == 1) {
-    out->push_back(SliceOfTable(*info_, *sources_[begin->source], begin->start, begin->count));
+    out->push_back(
+        SliceOfTable(schema_, columns_, *sources_[begin->source], begin->start, begin->count));
     return Status::OK();
   }
   int64_t rows = 0;
   for (const Run* run = begin; run != end; ++run) rows += run->count;
   std::vector<std::shared_ptr<arrow::ArrayData>> columns;
   std::vector<Piece> pieces(static_cast<size_t>(end - begin));
-  for (int c = 0; c < schema->num_fields(); ++c) {
-    const auto& type = schema->field(c)->type();
+  for (int c = 0; c < schema_->num_fields(); ++c) {
+    const auto& type = schema_->field(c)->type();
+    const int source_column = columns_ == nullptr ? c : (*columns_)[c];
     std::vector<const arrow::ArrayData*> datas(sources_.size());
     for (size_t i = 0; i < sources_.size(); ++i) {
-      datas[i] = sources_[i]->column_data(c).get();
+      datas[i] = sources_[i]->column_data(source_column).get();
     }
     for (size_t i = 0; i < pieces.size(); ++i) {
       const Run& run = begin[i];
@@ -395,21 +405,29 @@ Status RowCollector::FinishTyped(const Run* begin, const Run* end,
     }
     columns.push_back(std::move(column));
   }
-  out->push_back(arrow::RecordBatch::Make(schema, rows, std::move(columns)));
+  out->push_back(arrow::RecordBatch::Make(schema_, rows, std::move(columns)));
   return Status::OK();
 }
 
-std::shared_ptr<arrow::RecordBatch> SliceOfTable(const TableInfo& info,
+std::shared_ptr<arrow::Schema> SchemaOf(const TableInfo& info, const ColumnsRef& columns) {
+  const auto& schema = info.descriptor.schema;
+  if (columns == nullptr) return schema;
+  arrow::FieldVector fields;
+  for (const int column : *columns) fields.push_back(schema->field(column));
+  return arrow::schema(std::move(fields), schema->metadata());
+}
+
+std::shared_ptr<arrow::RecordBatch> SliceOfTable(const std::shared_ptr<arrow::Schema>& schema,
+                                                 const ColumnsRef& columns,
                                                  const arrow::RecordBatch& batch, int64_t start,
                                                  int64_t count) {
-  const auto& schema = info.descriptor.schema;
-  std::vector<std::shared_ptr<arrow::ArrayData>> columns;
-  columns.reserve(schema->num_fields());
+  std::vector<std::shared_ptr<arrow::ArrayData>> out;
+  out.reserve(schema->num_fields());
   for (int c = 0; c < schema->num_fields(); ++c) {
-    const auto& data = batch.column_data(c);
-    columns.push_back(start == 0 && count == data->length ? data : data->Slice(start, count));
+    const auto& data = batch.column_data(columns == nullptr ? c : (*columns)[c]);
+    out.push_back(start == 0 && count == data->length ? data : data->Slice(start, count));
   }
-  return arrow::RecordBatch::Make(schema, count, std::move(columns));
+  return arrow::RecordBatch::Make(schema, count, std::move(out));
 }
 
 }  // namespace marble::lsm

@@ -19,7 +19,8 @@ namespace marble::lsm {
 
 class RowCollector {
  public:
-  explicit RowCollector(std::shared_ptr<const TableInfo> info);
+  /// `columns`: those that the batches are to have, in this order; null: all.
+  explicit RowCollector(std::shared_ptr<const TableInfo> info, ColumnsRef columns = nullptr);
 
   /// Rows [start, start + count) of a batch of the table's schema (hidden columns may follow).
   void AddRows(const std::shared_ptr<arrow::RecordBatch>& batch, int64_t start, int64_t count);
@@ -60,6 +61,8 @@ class RowCollector {
                      std::vector<std::shared_ptr<arrow::RecordBatch>>* out);
 
   const std::shared_ptr<const TableInfo> info_;
+  const ColumnsRef columns_;
+  const std::shared_ptr<arrow::Schema> schema_;  // of what Finish returns
   const bool state_family_;
   int64_t fixed_bytes_ = 0;         // of a row
   std::vector<int> bytes_columns_;  // of variable length
@@ -71,8 +74,12 @@ class RowCollector {
   int64_t bytes_ = 0;
 };
 
-/// The batch's columns without hidden ones, under the table's schema, rows [start, start + count).
-std::shared_ptr<arrow::RecordBatch> SliceOfTable(const TableInfo& info,
+/// The table's schema, or of it these columns.
+std::shared_ptr<arrow::Schema> SchemaOf(const TableInfo& info, const ColumnsRef& columns);
+/// The batch's columns without hidden ones (or of them `columns`), under `schema`, which is
+/// SchemaOf these; rows [start, start + count).
+std::shared_ptr<arrow::RecordBatch> SliceOfTable(const std::shared_ptr<arrow::Schema>& schema,
+                                                 const ColumnsRef& columns,
                                                  const arrow::RecordBatch& batch, int64_t start,
                                                  int64_t count);
 

@@ -92,8 +92,11 @@ class MemtableCursor : public RunCursor {
 
 class SstCursor : public RunCursor {
  public:
-  SstCursor(SstFileRef file, std::shared_ptr<const TableInfo> info, const ReadView& view)
-      : view_(view), plain_(file->PlainAt(view)), rows_(std::move(file), std::move(info)) {}
+  SstCursor(SstFileRef file, std::shared_ptr<const TableInfo> info, const ReadView& view,
+            ColumnsRef columns)
+      : view_(view),
+        plain_(file->PlainAt(view)),
+        rows_(std::move(file), std::move(info), std::move(columns)) {}
 
   Status SeekGE(std::string_view key) override {
     int64_t row = 0;
@@ -216,8 +219,8 @@ std::unique_ptr<RunCursor> NewMemtableCursor(std::shared_ptr<Memtable> memtable,
 }
 
 std::unique_ptr<RunCursor> NewSstCursor(SstFileRef file, std::shared_ptr<const TableInfo> info,
-                                        const ReadView& view) {
-  return std::make_unique<SstCursor>(std::move(file), std::move(info), view);
+                                        const ReadView& view, ColumnsRef columns) {
+  return std::make_unique<SstCursor>(std::move(file), std::move(info), view, std::move(columns));
 }
 
 }  // namespace marble::lsm

@@ -66,6 +66,6 @@ class RunCursor {
 std::unique_ptr<RunCursor> NewMemtableCursor(std::shared_ptr<Memtable> memtable,
                                              const ReadView& view);
 std::unique_ptr<RunCursor> NewSstCursor(SstFileRef file, std::shared_ptr<const TableInfo> info,
-                                        const ReadView& view);
+                                        const ReadView& view, ColumnsRef columns = nullptr);
 
 }  // namespace marble::lsm

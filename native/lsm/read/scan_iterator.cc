@@ -34,14 +34,15 @@ class ScanBase : public Iterator {
         batch_rows_(options.batch_rows > 0 ? options.batch_rows : limits::kTableBatchRows),
         left_(options.limit < 0 ? INT64_MAX : options.limit),
         counters_(std::move(counters)),
-        collector_(table_->info_ref()) {}
+        schema_(SchemaOf(info_, options_.columns)),
+        collector_(table_->info_ref(), options_.columns) {}
 
  protected:
   /// A slice of a file's batch, unmerged.
   ScanBatch FileSlice(const SstFile& file, const arrow::RecordBatch& batch, int64_t index,
                       int64_t start, int64_t count) {
     ScanBatch out;
-    out.batch = SliceOfTable(info_, batch, start, count);
+    out.batch = SliceOfTable(schema_, options_.columns, batch, start, count);
     out.sst = file.reader;
     out.sst_batch = index;
     out.first_row = start;
@@ -97,6 +98,7 @@ class ScanBase : public Iterator {
   const int64_t batch_rows_;
   int64_t left_;
   const std::shared_ptr<DbCounters> counters_;
+  const std::shared_ptr<arrow::Schema> schema_;  // of the batches
   RowCollector collector_;
   std::vector<std::shared_ptr<arrow::RecordBatch>> ready_;  // reversed
 };
@@ -106,7 +108,7 @@ class KeyedScan : public ScanBase {
   KeyedScan(TableHandle table, SuperVersionRef version, const ReadView& view,
             const ScanOptions& options, std::shared_ptr<DbCounters> counters)
       : ScanBase(std::move(table), std::move(version), view, options, std::move(counters)),
-        runs_(table_->info_ref(), *version_, view_, options_.range) {
+        runs_(table_->info_ref(), *version_, view_, options_.range, options_.columns) {
     DbCounters::Add(counters_->files_out_of_range, runs_.files_out_of_range());
   }
 
@@ -361,7 +363,7 @@ class AppendOrderScan : public ScanBase {
         batch = piece.appended->batch;
         count = batch->num_rows();
       } else {
-        MARBLE_ASSIGN_OR_RETURN(batch, piece.file->ReadBatch(piece.index));
+        MARBLE_ASSIGN_OR_RETURN(batch, piece.file->ReadBatch(piece.index, options_.columns.get()));
         count = VisibleRows(*piece.file, *batch);
       }
       if (options_.reverse) {
@@ -398,7 +400,7 @@ class AppendOrderScan : public ScanBase {
       left_ -= end - start;
       DbCounters::Add(counters_->merged_batches);
       ScanBatch out;
-      out.batch = SliceOfTable(info_, *batch, start, end - start);
+      out.batch = SliceOfTable(schema_, options_.columns, *batch, start, end - start);
       return out;
     }
     return Gathered();

@@ -18,8 +18,12 @@ namespace marble::lsm {
 
 class SstRows {
  public:
-  SstRows(SstFileRef file, std::shared_ptr<const TableInfo> info)
-      : file_(std::move(file)), info_(std::move(info)), total_(file_->reader->num_rows()) {}
+  /// `columns`: besides the key, only these will be looked at; null: all.
+  SstRows(SstFileRef file, std::shared_ptr<const TableInfo> info, ColumnsRef columns = nullptr)
+      : file_(std::move(file)),
+        info_(std::move(info)),
+        columns_(std::move(columns)),
+        total_(file_->reader->num_rows()) {}
 
   int64_t total() const { return total_; }
   int64_t row() const { return row_; }
@@ -46,6 +50,7 @@ class SstRows {
 
   const SstFileRef file_;
   const std::shared_ptr<const TableInfo> info_;
+  const ColumnsRef columns_;
   const int64_t total_;
   int64_t row_ = -1;
   std::string_view key_;

@@ -111,6 +111,11 @@ Status SstReaderImpl::InitSections() {
   if (properties_.hidden.kind) kind_column_ = next++;
   if (properties_.hidden.expires) expires_column_ = next++;
 
+  first_buffer_.push_back(0);
+  for (const auto& field : file_schema_->fields()) {
+    first_buffer_.push_back(first_buffer_.back() + LayoutSizeOf(*field->type()).buffers);
+  }
+
   auto layouts = DecodeLayouts(*layout, *file_schema_, meta_.arrow_bytes);
   if (!layouts.ok()) return Damaged(MessageOf(layouts.status()));
   layouts_ = std::move(layouts).ValueUnsafe();
@@ -250,6 +255,29 @@ void SstReaderImpl::InitRegions() {
 Result<std::shared_ptr<arrow::RecordBatch>> SstReaderImpl::ReadBatch(int64_t batch) const {
   MARBLE_DCHECK(batch >= 0 && batch < num_batches());
   MARBLE_RETURN_NOT_OK(pages_->Touch(regions_[batch].offset, regions_[batch].length));
+  return MakeBatch(batch);
+}
+
+Result<std::shared_ptr<arrow::RecordBatch>> SstReaderImpl::ReadColumns(
+    int64_t batch, const std::vector<int>& columns) const {
+  MARBLE_DCHECK(batch >= 0 && batch < num_batches());
+  const std::vector<BufferSpan>& buffers = layouts_[batch].buffers;
+  const auto touch = [&](int column) -> Status {
+    for (size_t i = first_buffer_[column]; i < first_buffer_[column + 1]; ++i) {
+      if (buffers[i].length == 0) continue;
+      MARBLE_RETURN_NOT_OK(pages_->Touch(buffers[i].offset, buffers[i].length));
+    }
+    return Status::OK();
+  };
+  for (const int column : columns) MARBLE_RETURN_NOT_OK(touch(column));
+  for (const int column : properties_.key_columns) MARBLE_RETURN_NOT_OK(touch(column));
+  for (const int column : {seq_column_, kind_column_, expires_column_}) {
+    if (column >= 0) MARBLE_RETURN_NOT_OK(touch(column));
+  }
+  return MakeBatch(batch);
+}
+
+std::shared_ptr<arrow::RecordBatch> SstReaderImpl::MakeBatch(int64_t batch) const {
   const std::shared_ptr<const SstReader> self = shared_from_this();
   const uint8_t* base = file_->data();
   const BufferFactory factory = [&](const BufferSpan& span) -> std::shared_ptr<arrow::Buffer> {

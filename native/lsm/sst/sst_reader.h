@@ -51,6 +51,12 @@ class SstReader {
   /// The batch, zero-copy over the mapping, with hidden columns behind the table's own (see
   /// seq_column() …). Its pages are verified. The batch keeps the reader alive.
   virtual Result<std::shared_ptr<arrow::RecordBatch>> ReadBatch(int64_t batch) const = 0;
+  /// The same with only the pages of these table columns, of the key and of the hidden columns
+  /// verified. The other columns are not to be looked at.
+  virtual Result<std::shared_ptr<arrow::RecordBatch>> ReadColumns(
+      int64_t batch, const std::vector<int>& /*columns*/) const {
+    return ReadBatch(batch);
+  }
   /// Index of a hidden column in ReadBatch's result; -1 when absent.
   virtual int seq_column() const = 0;
   virtual int kind_column() const = 0;

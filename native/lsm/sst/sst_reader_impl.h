@@ -41,6 +41,8 @@ class SstReaderImpl : public SstReader, public std::enable_shared_from_this<SstR
   const BatchLayout& layout(int64_t batch) const override { return layouts_[batch]; }
   const std::shared_ptr<io::MappedFile>& file() const override { return file_; }
   Result<std::shared_ptr<arrow::RecordBatch>> ReadBatch(int64_t batch) const override;
+  Result<std::shared_ptr<arrow::RecordBatch>> ReadColumns(
+      int64_t batch, const std::vector<int>& columns) const override;
   int seq_column() const override { return seq_column_; }
   int kind_column() const override { return kind_column_; }
   int expires_column() const override { return expires_column_; }
@@ -88,6 +90,7 @@ class SstReaderImpl : public SstReader, public std::enable_shared_from_this<SstR
                                     int64_t row) const;
   Status VerifyBytesOf(size_t batch) const;
   Result<int64_t> LowerBoundOfBytes(std::string_view key, int64_t low, int64_t high) const;
+  std::shared_ptr<arrow::RecordBatch> MakeBatch(int64_t batch) const;
   Status TouchKey(const BatchLayout& layout, int64_t row) const;
   Result<std::string_view> KeyOf(RowLocation at, std::string* scratch) const;
   /// The batch without ownership, built once; for encoding keys.
@@ -111,7 +114,8 @@ class SstReaderImpl : public SstReader, public std::enable_shared_from_this<SstR
   std::vector<int64_t> starts_;        // and the number of rows behind them
   std::vector<uint32_t> batch_guess_;  // by row >> guess_shift_: a batch at or before the row's
   int guess_shift_ = 0;
-  std::vector<BufferSpan> regions_;  // what ReadBatch verifies; together, the whole file
+  std::vector<BufferSpan> regions_;   // what ReadBatch verifies; together, the whole file
+  std::vector<size_t> first_buffer_;  // of each file column in a layout, and behind the last
 
   std::optional<PageVerifier> pages_;
   std::optional<BloomFilter> bloom_;

@@ -41,10 +41,14 @@ SstFile::SstFile(std::shared_ptr<io::FileSystem> file_system, std::string direct
                                    static_cast<size_t>(reader->num_batches()))
                              : nullptr) {}
 
-Result<std::shared_ptr<arrow::RecordBatch>> SstFile::ReadBatch(int64_t batch) const {
-  if (batches_ == nullptr) return reader->ReadBatch(batch);
+Result<std::shared_ptr<arrow::RecordBatch>> SstFile::ReadBatch(
+    int64_t batch, const std::vector<int>* columns) const {
+  if (batches_ == nullptr) {
+    return columns == nullptr ? reader->ReadBatch(batch) : reader->ReadColumns(batch, *columns);
+  }
   const CachedBatch* cached = batches_[batch].load(std::memory_order_acquire);
   if (cached != nullptr) return *cached;
+  if (columns != nullptr) return reader->ReadColumns(batch, *columns);
   MARBLE_ASSIGN_OR_RETURN(auto read, reader->ReadBatch(batch));
   auto mine = std::make_unique<const CachedBatch>(read);
   if (batches_[batch].compare_exchange_strong(cached, mine.get(), std::memory_order_acq_rel)) {

@@ -39,7 +39,10 @@ struct SstFile {
 
   /// reader->ReadBatch, built once and kept (unless every read is to be verified again): a get
   /// then costs a reference instead of making arrays. About 1 KiB a batch that was read.
-  Result<std::shared_ptr<arrow::RecordBatch>> ReadBatch(int64_t batch) const;
+  /// With `columns`, no other table columns will be looked at: of a batch that nobody has read,
+  /// only theirs are verified, and it is not kept.
+  Result<std::shared_ptr<arrow::RecordBatch>> ReadBatch(
+      int64_t batch, const std::vector<int>* columns = nullptr) const;
 
   uint64_t bytes() const { return meta.arrow_bytes + meta.idx_bytes; }
 

@@ -13,10 +13,13 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
+#include <fstream>
 #include <limits>
 #include <map>
 #include <random>
 #include <variant>
+
+#include "../lsm/db_fixture.h"
 
 namespace marble::table {
 namespace {
@@ -25,20 +28,7 @@ using ::testing::AllOf;
 using ::testing::HasSubstr;
 using Op = Conditions::Op;
 
-template <typename T>
-T Must(Result<T> result) {
-  if (!result.ok()) {
-    ADD_FAILURE() << result.status().ToString();
-    std::abort();
-  }
-  return std::move(result).ValueUnsafe();
-}
-void Must(const Status& status) {
-  if (!status.ok()) {
-    ADD_FAILURE() << status.ToString();
-    std::abort();
-  }
-}
+using lsm::testing::Must;
 
 // --- Rows and conditions of the test's own
 // ----------------------------------------------------------
@@ -610,6 +600,251 @@ TEST(RandomScanTest, PruningNeverChangesWhatAConditionGives) {
   EXPECT_GT(filtered, 1000);
   EXPECT_GT(clean, 100);
   EXPECT_GT(merged, 100);
+}
+
+// --- One promise at a time
+// --------------------------------------------------------------------------
+
+/// (n int32 key, v double, s text, list): n ascending, v = n / 10, s = "k<n>".
+class ScanTest : public ::testing::Test {
+ protected:
+  static constexpr int kRows = 10'000;
+  static constexpr int kBatchRows = 2'048;
+
+  static std::shared_ptr<arrow::Schema> Schema() {
+    return arrow::schema({arrow::field("n", arrow::int32(), false),
+                          arrow::field("v", arrow::float64()), arrow::field("s", arrow::utf8())});
+  }
+  void Open(lsm::DbOptions options = {}) {
+    db_ = Must(lsm::DB::Open(dir_.path(), options));
+    lsm::TableOptions table;
+    table.batch_rows = kBatchRows;
+    table_ = Must(db_->CreateTable(Must(MakeTableDescriptor("t", Schema(), {"n"}, table)), true));
+  }
+  void Insert(int from, int count, double shift = 0) {
+    arrow::Int32Builder n;
+    arrow::DoubleBuilder v;
+    arrow::StringBuilder s;
+    for (int i = from; i < from + count; ++i) {
+      Must(n.Append(i));
+      Must(v.Append(i / 10.0 + shift));
+      Must(s.Append("k" + std::to_string(i)));
+    }
+    lsm::WriteBatch batch;
+    Must(batch.Insert(
+        table_, arrow::RecordBatch::Make(Schema(), count,
+                                         {Must(n.Finish()), Must(v.Finish()), Must(s.Finish())})));
+    Must(db_->Write(std::move(batch), {}).status());
+    Must(db_->Flush());
+  }
+  void SetUp() override {
+    Open();
+    Insert(0, kRows);
+  }
+  static Conditions::Value Number(double v) { return std::make_shared<arrow::DoubleScalar>(v); }
+  static Conditions::Value Integer(int64_t n) { return std::make_shared<arrow::Int64Scalar>(n); }
+  std::shared_ptr<const Predicate> Where(Result<expr::ExpressionPtr> condition) {
+    return Must(Predicate::Make(table_, Must(std::move(condition))));
+  }
+  std::vector<lsm::ScanBatch> Steps(const ScanOptions& options) {
+    auto it = Must(NewScan(db_.get(), table_, options));
+    std::vector<lsm::ScanBatch> out;
+    for (auto step = Must(it->Next()); step.batch != nullptr; step = Must(it->Next())) {
+      out.push_back(std::move(step));
+    }
+    return out;
+  }
+  static int64_t RowsOf(const std::vector<lsm::ScanBatch>& steps) {
+    int64_t rows = 0;
+    for (const auto& step : steps) rows += step.batch->num_rows();
+    return rows;
+  }
+  /// What a counter of the database has grown by since the last call.
+  template <typename Member>
+  uint64_t Grown(Member member) {
+    const auto now = db_->metrics();
+    const uint64_t grown = now.*member - before_.*member;
+    before_ = now;
+    return grown;
+  }
+
+  lsm::testing::TempDir dir_;
+  std::shared_ptr<lsm::DB> db_;
+  lsm::TableHandle table_;
+  lsm::DbMetrics before_;
+};
+
+TEST_F(ScanTest, ZoneMapsSkipWholeBatchesUnread) {
+  ScanOptions options;
+  options.where = Where(Conditions(table_).Compare("v", Op::kLess, Number(10)));
+  for (const bool reverse : {false, true}) {
+    options.reverse = reverse;
+    before_ = db_->metrics();
+    EXPECT_EQ(RowsOf(Steps(options)), 100);
+    EXPECT_EQ(Grown(&lsm::DbMetrics::batches_pruned), kRows / kBatchRows) << reverse;
+    before_ = db_->metrics();
+    options.pruning = false;
+    EXPECT_EQ(RowsOf(Steps(options)), 100);
+    EXPECT_EQ(Grown(&lsm::DbMetrics::batches_pruned), 0);
+    options.pruning = true;
+  }
+}
+
+TEST_F(ScanTest, WhatMatchesWhollyStaysASliceOfTheFile) {
+  ScanOptions options;
+  options.where = Where(Conditions(table_).Compare("v", Op::kGreaterEqual, Number(0)));
+  before_ = db_->metrics();
+  for (const auto& step : Steps(options)) EXPECT_NE(step.sst, nullptr);
+  // Rows that match lie together: they are a slice too.
+  options.where = Where(Conditions(table_).Between("v", Number(100), Number(500)));
+  const auto steps = Steps(options);
+  EXPECT_EQ(RowsOf(steps), 4001);
+  for (const auto& step : steps) EXPECT_NE(step.sst, nullptr);
+  // Scattered rows are copied.
+  options.where = Where(Conditions(table_).Like("s", "k%7"));
+  for (const auto& step : Steps(options)) EXPECT_EQ(step.sst, nullptr);
+}
+
+TEST_F(ScanTest, ConditionsOnTheKeyBoundWhatIsRead) {
+  ScanOptions options;
+  // An int64 literal beside an int32 key: cast once, and a bound all the same.
+  options.where = Where(Conditions(table_).Between("n", Integer(5000), Integer(5009)));
+  before_ = db_->metrics();
+  EXPECT_EQ(RowsOf(Steps(options)), 10);
+  EXPECT_EQ(Grown(&lsm::DbMetrics::batches_out_of_range), kRows / kBatchRows);
+  before_ = db_->metrics();
+  options.where = Where(Conditions(table_).In("n", {Integer(20'001), Integer(20'000)}));
+  EXPECT_EQ(RowsOf(Steps(options)), 0);
+  EXPECT_EQ(Grown(&lsm::DbMetrics::files_out_of_range), 1);
+  // Contradictions are not even looked up.
+  options.where = Where(Conditions(table_).Between("n", Integer(10), Integer(9)));
+  EXPECT_EQ(options.where->key_bounds(), std::nullopt);
+  EXPECT_EQ(RowsOf(Steps(options)), 0);
+}
+
+TEST_F(ScanTest, NewerVersionThatDoesNotMatchHidesTheOlder) {
+  Insert(-100, 200, 1e6);  // alone up to 0, then above older rows
+  ScanOptions options;
+  options.where = Where(Conditions(table_).Compare("v", Op::kLess, Number(11)));
+  for (const bool reverse : {false, true}) {
+    options.reverse = reverse;
+    EXPECT_EQ(RowsOf(Steps(options)), 10);
+  }
+}
+
+TEST_F(ScanTest, CountReadsOnlyWhereRunsOverlap) {
+  before_ = db_->metrics();
+  EXPECT_EQ(Must(Count(db_.get(), table_, {})), kRows);
+  EXPECT_EQ(Grown(&lsm::DbMetrics::rows_from_metadata), kRows);
+  Insert(kRows - 50, 100);
+  before_ = db_->metrics();
+  EXPECT_EQ(Must(Count(db_.get(), table_, {})), kRows + 50);
+  const uint64_t known = Grown(&lsm::DbMetrics::rows_from_metadata);
+  EXPECT_GE(known, kRows - 50);
+  EXPECT_LE(known, kRows);
+  ScanOptions limited;
+  limited.limit = 7;
+  EXPECT_EQ(Must(Count(db_.get(), table_, limited)), 7);
+}
+
+TEST_F(ScanTest, MinAndMaxComeFromZonesWhereTheyAreExact) {
+  before_ = db_->metrics();
+  auto found = Must(MinMax(db_.get(), table_, 1, {}));
+  EXPECT_TRUE(found.min->Equals(arrow::DoubleScalar(0)));
+  EXPECT_TRUE(found.max->Equals(arrow::DoubleScalar((kRows - 1) / 10.0)));
+  EXPECT_EQ(Grown(&lsm::DbMetrics::rows_from_metadata), kRows);
+  // Zones of text may be cut, so the batch that may hold an extreme is read.
+  found = Must(MinMax(db_.get(), table_, 2, {}));
+  EXPECT_EQ(found.max->ToString(), "k9999");
+  // Part of a batch: its zone says too much.
+  ScanOptions part;
+  part.range = *Must(EncodeRange(
+      table_, {.gte = KeyValues{arrow::MakeScalar(10)}, .lt = KeyValues{arrow::MakeScalar(20)}}));
+  found = Must(MinMax(db_.get(), table_, 1, part));
+  EXPECT_TRUE(found.min->Equals(arrow::DoubleScalar(1)));
+  EXPECT_TRUE(found.max->Equals(arrow::DoubleScalar(1.9)));
+  part.range = *Must(EncodeRange(table_, {.gt = KeyValues{arrow::MakeScalar(kRows)}}));
+  EXPECT_FALSE(Must(MinMax(db_.get(), table_, 1, part)).min->is_valid);
+}
+
+TEST_F(ScanTest, OnlyTheColumnsThatAreAskedForAreRead) {
+  // Damage a page of v: who does not ask for v does not notice.
+  ScanOptions options;
+  const auto first = Steps(options)[0];
+  const auto& file = *first.sst->file();
+  const auto offset =
+      first.batch->column_data(1)->buffers[1]->data() - file.data() + 8 * (kBatchRows / 2);
+  const std::string path = file.path();
+  Must(db_->Close());
+  db_ = nullptr;
+  {
+    std::fstream raw(path, std::ios::in | std::ios::out | std::ios::binary);
+    raw.seekp(offset);
+    raw.put('\x5a');
+    ASSERT_TRUE(raw.good());
+  }
+  Open();
+  options.columns = std::vector<int>{2};
+  options.where = Where(Conditions(table_).Compare("n", Op::kGreaterEqual, Integer(0)));
+  EXPECT_EQ(RowsOf(Steps(options)), kRows);
+  options.where = Where(Conditions(table_).Compare("v", Op::kNotEqual, Number(-1)));
+  auto asked = Must(NewScan(db_.get(), table_, options));
+  EXPECT_EQ(CodeOf(asked->Next().status()), ErrorCode::kCorruption);
+  options.where = nullptr;
+  options.columns = std::vector<int>{1};
+  auto whole = Must(NewScan(db_.get(), table_, options));
+  EXPECT_EQ(CodeOf(whole->Next().status()), ErrorCode::kCorruption);
+}
+
+TEST_F(ScanTest, ConditionsNameWhatDoesNotFit) {
+  const Conditions make(table_);
+  const auto unknown = make.Compare("nn", Op::kEqual, Integer(1)).status();
+  EXPECT_EQ(CodeOf(unknown), ErrorCode::kColumnNotFound);
+  EXPECT_THAT(MessageOf(unknown),
+              AllOf(HasSubstr("table 't'"), HasSubstr("did you mean 'n'"), HasSubstr("n, v, s")));
+  const auto mismatch = make.Compare("s", Op::kLess, Integer(1)).status();
+  EXPECT_EQ(CodeOf(mismatch), ErrorCode::kSchema);
+  EXPECT_THAT(MessageOf(mismatch),
+              AllOf(HasSubstr("'s'"), HasSubstr("string"), HasSubstr("int64")));
+  EXPECT_EQ(CodeOf(make.In("n", {Integer(int64_t{1} << 40)}).status()), ErrorCode::kSchema);
+  EXPECT_EQ(CodeOf(make.Like("v", "a%").status()), ErrorCode::kSchema);
+  EXPECT_EQ(CodeOf(Predicate::Make(table_, expr::MakeColumn(1, arrow::float64())).status()),
+            ErrorCode::kSchema);
+  // An expression that was made for another table.
+  EXPECT_EQ(CodeOf(Predicate::Make(table_, expr::MakeColumn(7, arrow::boolean())).status()),
+            ErrorCode::kColumnNotFound);
+}
+
+TEST(ConditionTest, FloatingComparisonsAreIeees) {
+  const auto db = Must(lsm::DB::Open(":memory:", {}));
+  const auto schema = arrow::schema({arrow::field("d", arrow::float64())});
+  const auto table = Must(db->CreateTable(Must(MakeTableDescriptor("t", schema, {})), false));
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  arrow::DoubleBuilder d;
+  Must(d.AppendValues({0.0, -0.0, nan, 1.0, -1.0}));
+  Must(d.AppendNull());
+  lsm::WriteBatch batch;
+  Must(batch.Insert(table, arrow::RecordBatch::Make(schema, 6, {Must(d.Finish())})));
+  Must(db->Write(std::move(batch), {}).status());
+  const Conditions make(table);
+  const auto count = [&](Result<expr::ExpressionPtr> condition) {
+    ScanOptions options;
+    options.where = Must(Predicate::Make(table, Must(std::move(condition))));
+    return Must(Count(db.get(), table, options));
+  };
+  for (const bool flushed : {false, true}) {
+    if (flushed) Must(db->Flush());
+    EXPECT_EQ(count(make.Compare("d", Op::kEqual, std::make_shared<arrow::DoubleScalar>(-0.0))), 2);
+    EXPECT_EQ(count(make.In("d", {std::make_shared<arrow::DoubleScalar>(0.0),
+                                  std::make_shared<arrow::DoubleScalar>(nan)})),
+              2);
+    EXPECT_EQ(count(make.Compare("d", Op::kGreater, std::make_shared<arrow::DoubleScalar>(-9))), 4);
+    EXPECT_EQ(count(make.Compare("d", Op::kEqual, std::make_shared<arrow::DoubleScalar>(nan))), 0);
+    EXPECT_EQ(count(make.Compare("d", Op::kNotEqual, std::make_shared<arrow::DoubleScalar>(0))), 3);
+    const auto both = Must(MinMax(db.get(), table, 0, {}));
+    EXPECT_EQ(both.min->ToString(), "-1");
+    EXPECT_EQ(both.max->ToString(), "nan");
+  }
 }
 
 }  // namespace
