@@ -199,9 +199,9 @@ describe('Conditions', () => {
           )
         }
         const metrics = database.metrics() as Record<string, number>
-        if (seed === 3) assert.equal(metrics['batchesPruned'], 0, 'without zone maps')
-        pruned += metrics['batchesPruned']!
-        filtered += metrics['rowsFiltered']!
+        if (seed === 3) assert.equal(metrics.batchesPruned, 0, 'without zone maps')
+        pruned += metrics.batchesPruned!
+        filtered += metrics.rowsFiltered!
         await database.close()
       }
     } finally {
@@ -422,7 +422,7 @@ describe('Conditions', () => {
       iterator.seek(['B', 1])
       const batch = await iterator.next()
       assert.deepEqual(
-        batch!.toArray().map(row => [row!['name'], row!['n']]),
+        batch!.toArray().map(row => [row!.name, row!.n]),
         [
           ['B', 1],
           ['Ł', 0],

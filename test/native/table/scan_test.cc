@@ -20,6 +20,7 @@
 #include <variant>
 
 #include "../lsm/db_fixture.h"
+#include "../lsm/manual_clock.h"
 
 namespace marble::table {
 namespace {
@@ -813,6 +814,48 @@ TEST_F(ScanTest, ConditionsNameWhatDoesNotFit) {
   // An expression that was made for another table.
   EXPECT_EQ(CodeOf(Predicate::Make(table_, expr::MakeColumn(7, arrow::boolean())).status()),
             ErrorCode::kColumnNotFound);
+}
+
+/// Rows of one file of which some have expired are no stretch of their own.
+TEST(ExpiryScanTest, ExpiredRowsAreNeitherCountedNorFound) {
+  lsm::testing::ManualClock clock;
+  lsm::DbOptions options;
+  options.clock = &clock;
+  const auto db = Must(lsm::DB::Open(":memory:", options));
+  const auto schema = arrow::schema({arrow::field("n", arrow::int32(), false)});
+  lsm::TableOptions expiring;
+  expiring.ttl_ms = 1000;
+  expiring.batch_rows = 16;
+  const std::vector<std::vector<std::string>> keys = {{"n"}, {}};
+  for (const auto& key : keys) {
+    SCOPED_TRACE(key.empty() ? "without a key" : "with a key");
+    const auto table = Must(db->CreateTable(
+        Must(MakeTableDescriptor(key.empty() ? "log" : "t", schema, key, expiring)), false));
+    const auto insert = [&](int from, int count) {
+      arrow::Int32Builder n;
+      for (int i = from; i < from + count; ++i) Must(n.Append(i));
+      lsm::WriteBatch batch;
+      Must(batch.Insert(table, arrow::RecordBatch::Make(schema, count, {Must(n.Finish())})));
+      Must(db->Write(std::move(batch), {}).status());
+    };
+    ScanOptions all;
+    all.where = Must(Predicate::Make(
+        table, Must(Conditions(table).Compare("n", Op::kGreaterEqual, arrow::MakeScalar(0)))));
+    const auto check = [&](int64_t rows, const std::string& least) {
+      EXPECT_EQ(Must(Count(db.get(), table, {})), rows);
+      EXPECT_EQ(Must(Count(db.get(), table, all)), rows);
+      EXPECT_EQ(Must(MinMax(db.get(), table, 0, {})).min->ToString(), least);
+    };
+    insert(0, 100);
+    clock.Advance(500);
+    insert(100, 100);
+    Must(db->Flush());
+    check(200, "0");
+    clock.Advance(600);
+    check(100, "100");
+    clock.Advance(600);
+    check(0, "null");
+  }
 }
 
 TEST(ConditionTest, FloatingComparisonsAreIeees) {
