@@ -1,25 +1,20 @@
 #include "stream/connectors/file_source.h"
 
 #include <arrow/api.h>
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
-#include <cerrno>
 #include <cstring>
-#include <filesystem>
 
 #include "base/limits.h"
 #include "format/decoder.h"
 #include "format/json_decoder.h"
+#include "io/compressed_file.h"
+#include "io/glob.h"
 
 namespace marble::stream {
 
 namespace {
-
-namespace fs = std::filesystem;
 
 constexpr size_t kReadBytes = 1 << 20;
 constexpr size_t kMaxLineBytes = 64u << 20;  // a longer line is no json lines file
@@ -27,15 +22,16 @@ constexpr size_t kMaxLineBytes = 64u << 20;  // a longer line is no json lines f
 class FileSource : public Source {
  public:
   explicit FileSource(SourceSpec spec) : spec_(std::move(spec)) {}
-  ~FileSource() override { CloseFile(); }
 
   Status Prepare() {
     const auto path = spec_.options.find("path");
     if (path == spec_.options.end() || path->second.empty()) {
       return Error(ErrorCode::kPlan, "option 'path' is missing");
     }
-    path_ = path->second;
-    if (path_.starts_with("file://")) path_ = path_.substr(7);
+    auto resolved = io::ResolvePath(path->second);
+    if (!resolved.ok()) return Error(ErrorCode::kPlan, MessageOf(resolved.status()));
+    path_ = std::move(resolved->path);
+    fs_ = std::move(resolved->file_system);
     for (const auto& [name, value] : spec_.options) {
       if (name != "path" && name != "connector" && name != "format") {
         return Error(ErrorCode::kPlan,
@@ -84,9 +80,10 @@ class FileSource : public Source {
       Status status = decoder_->Append(line_);
       if (status.ok()) continue;
       if (CodeOf(status) != ErrorCode::kBadRecord || !skip_bad_) {
-        return MakeError(CodeOf(status), "Table '" + spec_.table + "': " + files_[file_].path +
-                                             " at byte " + std::to_string(line_start_) + ": " +
-                                             MessageOf(status));
+        return MakeError(CodeOf(status),
+                         "Table '" + spec_.table + "': " + files_[file_].path + " at " +
+                             (files_[file_].compressed ? "decompressed " : "") + "byte " +
+                             std::to_string(line_start_) + ": " + MessageOf(status));
       }
       ++bad;
     }
@@ -116,7 +113,9 @@ class FileSource : public Source {
   struct File {
     std::string name;  // in offsets
     std::string path;
-    uint64_t size;
+    /// Of the content. Of a compressed file it is known when its end has been read.
+    uint64_t size = 0;
+    bool compressed = false;
   };
 
   Status Error(ErrorCode code, const std::string& message) const {
@@ -124,34 +123,39 @@ class FileSource : public Source {
   }
 
   Status ListFiles() {
-    std::error_code error;
-    const auto status = fs::status(path_, error);
-    if (!fs::exists(status)) {
+    MARBLE_ASSIGN_OR_RETURN(const auto info, fs_->Stat(path_));
+    if (info && info->is_directory) {
+      MARBLE_ASSIGN_OR_RETURN(const auto names, fs_->List(path_));
+      for (const std::string& name : names) {
+        if (!name.starts_with(".")) MARBLE_RETURN_NOT_OK(AddFile(name, path_ + "/" + name));
+      }
+    } else if (info) {
+      MARBLE_RETURN_NOT_OK(AddFile(path_.substr(path_.find_last_of('/') + 1), path_));
+    } else if (io::IsPattern(path_)) {
+      auto paths = io::Glob(fs_.get(), path_);
+      if (!paths.ok()) return Error(CodeOf(paths.status()), MessageOf(paths.status()));
+      for (const std::string& path : *paths) MARBLE_RETURN_NOT_OK(AddFile(path, path));
+      if (files_.empty()) {
+        return Error(ErrorCode::kNotFound, "no file matches the pattern '" + path_ + "'");
+      }
+    } else {
       return Error(ErrorCode::kNotFound, "path '" + path_ + "' does not exist");
     }
-    if (fs::is_directory(status)) {
-      for (const auto& entry : fs::directory_iterator(path_, error)) {
-        const auto name = entry.path().filename().string();
-        std::error_code ignored;
-        if (!name.starts_with(".") && entry.is_regular_file(ignored)) {
-          files_.push_back({name, entry.path().string(), 0});
-        }
-      }
-      std::sort(files_.begin(), files_.end(),
-                [](const File& a, const File& b) { return a.name < b.name; });
-    } else {
-      files_.push_back({fs::path(path_).filename().string(), path_, 0});
-    }
-    if (error) return Error(ErrorCode::kIo, "path '" + path_ + "': " + error.message());
-    for (auto& file : files_) {
-      struct stat info;
-      if (::stat(file.path.c_str(), &info) != 0) return IoError("stat", file.path, errno);
-      file.size = static_cast<uint64_t>(info.st_size);
-    }
+    std::sort(files_.begin(), files_.end(),
+              [](const File& a, const File& b) { return a.name < b.name; });
     return Status::OK();
   }
 
-  /// "<file>:<byte>" in quotes; no file: behind the last one.
+  /// Take a file, leave out a folder and what is gone meanwhile.
+  Status AddFile(const std::string& name, const std::string& path) {
+    MARBLE_ASSIGN_OR_RETURN(const auto info, fs_->Stat(path));
+    if (!info || info->is_directory) return Status::OK();
+    const bool compressed = io::CompressionOf(path) != io::Compression::kNone;
+    files_.push_back({name, path, compressed ? 0 : info->size, compressed});
+    return Status::OK();
+  }
+
+  /// "<file>:<byte>" in quotes, bytes of the content; no file: behind the last one.
   std::string Offset() const {
     const std::string text =
         finished()
@@ -181,31 +185,43 @@ class FileSource : public Source {
     // Files are read in the order of their names: what sorts before was read.
     while (file_ < files_.size() && files_[file_].name < name) ++file_;
     if (name.empty()) return Status::OK();
-    if (file_ >= files_.size() || files_[file_].name != name || files_[file_].size < byte) {
-      return Error(ErrorCode::kIncompatibleState, "the job stopped at byte " +
-                                                      std::to_string(byte) + " of '" + name +
-                                                      "', which is no longer there");
+    if (file_ >= files_.size() || files_[file_].name != name ||
+        (!files_[file_].compressed && files_[file_].size < byte)) {
+      return NoLongerThere(name, byte);
     }
     position_ = byte;
-    return Status::OK();
+    // Of a compressed file it is known after decompressing up to there: now, or a job would fail
+    // after it has begun.
+    return files_[file_].compressed ? OpenFile() : Status::OK();
+  }
+
+  Status NoLongerThere(const std::string& name, uint64_t byte) const {
+    return Error(ErrorCode::kIncompatibleState, "the job stopped at byte " + std::to_string(byte) +
+                                                    " of '" + name + "', which is no longer there");
+  }
+
+  /// Open the current file at position_.
+  Status OpenFile() {
+    const File& file = files_[file_];
+    MARBLE_ASSIGN_OR_RETURN(stream_, io::OpenInput(fs_.get(), file.path));
+    buffer_.clear();
+    buffer_at_ = 0;
+    read_all_ = false;
+    MARBLE_ASSIGN_OR_RETURN(const uint64_t skipped, stream_->Skip(position_));
+    return skipped == position_ ? Status::OK() : NoLongerThere(file.name, position_);
   }
 
   /// The next line into line_; false at a file's end, when the next file is current.
   Result<bool> NextLine() {
-    const File& file = files_[file_];
-    if (fd_ < 0) {
-      fd_ = ::open(file.path.c_str(), O_RDONLY | O_CLOEXEC);
-      if (fd_ < 0) return IoError("open", file.path, errno);
-      buffer_.clear();
-      buffer_at_ = 0;
-      read_to_ = position_;
-    }
+    File& file = files_[file_];
+    if (stream_ == nullptr) MARBLE_RETURN_NOT_OK(OpenFile());
     while (true) {
       const char* begin = buffer_.data() + buffer_at_;
       const char* end = buffer_.data() + buffer_.size();
       const auto* newline = static_cast<const char*>(
           begin == end ? nullptr : std::memchr(begin, '\n', static_cast<size_t>(end - begin)));
-      const bool at_end = read_to_ >= file.size;
+      const bool at_end =
+          file.compressed ? read_all_ : stream_->position() >= file.size;  // as it was listed
       if (newline != nullptr || (at_end && begin < end)) {
         const char* stop = newline != nullptr ? newline : end;
         line_ = {begin, static_cast<size_t>(stop - begin)};
@@ -219,7 +235,8 @@ class FileSource : public Source {
         return true;
       }
       if (at_end) {
-        CloseFile();
+        if (file.compressed) file.size = position_;
+        stream_.reset();
         ++file_;
         position_ = 0;
         return false;
@@ -236,22 +253,21 @@ class FileSource : public Source {
       return Error(ErrorCode::kTooLarge,
                    file.path + ": the line at byte " + std::to_string(position_) + " is too long");
     }
-    const size_t want = std::min<uint64_t>(kReadBytes, file.size - read_to_);
+    const uint64_t left = file.compressed ? kReadBytes : file.size - stream_->position();
+    const size_t want = std::min<uint64_t>(kReadBytes, left);
     buffer_.resize(have + want);
-    const ssize_t got = ::pread(fd_, buffer_.data() + have, want, static_cast<off_t>(read_to_));
-    if (got < 0) return IoError("read", file.path, errno);
-    if (got == 0) return Error(ErrorCode::kIo, file.path + " became shorter while it was read");
-    buffer_.resize(have + static_cast<size_t>(got));
-    read_to_ += static_cast<uint64_t>(got);
+    auto got = stream_->Read(want, buffer_.data() + have);
+    buffer_.resize(have + (got.ok() ? *got : 0));
+    if (!got.ok()) return Error(CodeOf(got.status()), MessageOf(got.status()));
+    read_all_ = *got == 0;
+    if (read_all_ && !file.compressed) {
+      return Error(ErrorCode::kIo, file.path + " became shorter while it was read");
+    }
     return Status::OK();
   }
 
-  void CloseFile() {
-    if (fd_ >= 0) ::close(fd_);
-    fd_ = -1;
-  }
-
   SourceSpec spec_;
+  std::shared_ptr<io::FileSystem> fs_;
   std::string path_;
   bool skip_bad_ = false;
   std::shared_ptr<arrow::Schema> schema_;
@@ -260,11 +276,11 @@ class FileSource : public Source {
 
   std::vector<File> files_;
   size_t file_ = 0;
-  uint64_t position_ = 0;  // of the next line in the current file
-  int fd_ = -1;
+  uint64_t position_ = 0;                    // of the next line in the current file
+  std::unique_ptr<io::InputStream> stream_;  // of the current file, once it is needed
+  bool read_all_ = false;                    // of a compressed file: its end has been seen
   std::string buffer_;
   size_t buffer_at_ = 0;
-  uint64_t read_to_ = 0;
   std::string_view line_;
   uint64_t line_start_ = 0;
 };
