@@ -71,10 +71,10 @@ void Executor::Stop() {
   }
   if (timer_.joinable()) timer_.join();
   const Status stopped = MakeError(ErrorCode::kAborted, "the database is closing");
-  for (task::TaskGroup* group : {&flushes_, &compactions_}) {
-    group->Cancel(stopped);
-    (void)group->Wait();
-  }
+  flushes_.Cancel(stopped);
+  compactions_.Cancel(stopped);
+  (void)flushes_.Wait();
+  (void)compactions_.Wait();
 }
 
 }  // namespace marble::lsm

@@ -141,7 +141,7 @@ describe('Zero-copy batches', () => {
       table = await filled(database, 't', 100_000)
       batches = await collect(table.scan())
       const path = mappingOf(addressesOf(batches[0]!)[0]!)!.path
-      await table.insert([{ id: -1n, name: 'first', px: 0 }])
+      await table.insert([{ id: 5n, name: 'over the file', px: 0 }])
       await database.compact({ table: 't' })
       assert.throws(() => statSync(path), /ENOENT/)
       assert.equal(sum(batches), expectedSum(100_000))
