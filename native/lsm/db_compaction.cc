@@ -177,6 +177,13 @@ void DbImpl::CompactionWork(const std::shared_ptr<CompactionTask>& task) {
     for (const auto& file : task->overlapped) file->busy = false;
     std::erase(running_, task);
     if (!task->table->dropped()) UpdateShape(task->table.get());
+  }
+  // Before anybody is told that it is done: replaced files that nobody reads are gone by then.
+  task->inputs.clear();
+  task->overlapped.clear();
+  task->version = nullptr;
+  {
+    std::lock_guard lock(mutex_);
     if (task->manual != nullptr) {
       task->manual->running = false;
       if (!status.ok()) {
