@@ -75,6 +75,11 @@ class FilteredScan : public lsm::Iterator {
     DbCounters::Add(counters_->rows_filtered, static_cast<uint64_t>(rows - matching));
     if (matching == rows) return Cut(Choose(std::move(step)));
     if (matching == 0) return lsm::ScanBatch();
+    if (columns_.empty()) {  // they are only counted
+      lsm::ScanBatch counted;
+      counted.batch = arrow::RecordBatch::Make(schema_, matching, arrow::ArrayDataVector());
+      return Cut(std::move(counted));
+    }
     step = Choose(std::move(step));
     // Matching rows that lie together, as they do in a file sorted by what is asked about, are
     // still a slice of it.
@@ -267,9 +272,13 @@ Status TakeColumn(const std::shared_ptr<arrow::Array>& column, MinMaxResult* so_
 
 Result<std::unique_ptr<lsm::Iterator>> NewScan(lsm::DB* db, const lsm::TableHandle& table,
                                                const ScanOptions& options) {
-  auto store = StoreOptions(options);
-  if (!store) return std::make_unique<EmptyScan>();
   MARBLE_ASSIGN_OR_RETURN(const auto projection, Projection::OfColumns(table, options.columns));
+  auto store = StoreOptions(options);
+  if (!store) {
+    // A table that is gone is an error here too.
+    MARBLE_RETURN_NOT_OK(db->NewIterator(table, {}).status());
+    return std::make_unique<EmptyScan>();
+  }
   if (options.where == nullptr) {
     if (options.columns)
       store->columns = std::make_shared<const std::vector<int>>(*options.columns);
