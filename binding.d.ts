@@ -24,10 +24,13 @@ export interface DatabaseOptions {
   create?: boolean
   durability?: string
   maxBlockMs?: number
+  threads?: number
+  memoryBudgetBytes?: number
   verifyReads?: string
   recovery?: string
 }
 export interface NativeTableOptions {
+  preset?: string
   bloomBitsPerKey?: number
   pointIndex?: boolean
   zoneMaps?: boolean

@@ -63,14 +63,16 @@ type Listener = (info: object) => void
 
 const kDefaultState = 'default'
 const kDrainPollMs = 5
+/** Below it, memtables would be too small to be worth their files. */
+const kLeastBudget = 8 * 1024 * 1024
 /** More bits lower the false positives no further. */
 const kMaxBloomBits = 64
 const openRules: Rules<OpenOptions> = {
   id: rule.name,
   create: rule.flag,
   durability: oneOf('process', 'power'),
-  memoryBudgetBytes: later(count(1)),
-  threads: later(count(1)),
+  memoryBudgetBytes: count(kLeastBudget),
+  threads: count(1),
   logger: rule.logger,
   maxBlockMs: count(0, kMaxMs),
   verifyReads: oneOf('always', 'first', 'never'),
@@ -81,7 +83,7 @@ const createTableRules: Rules<CreateTableOptions> = {
   primaryKey: rule.texts,
   ifNotExists: rule.flag,
   replicated: later(rule.flag, false),
-  preset: later(oneOf('timeSeries', 'dimension', 'appendLog')),
+  preset: oneOf('timeSeries', 'dimension', 'appendLog'),
   compression: later(oneOf('none', 'lz4', 'zstd'), 'none'),
   ttlMs: count(1),
   bloomBitsPerKey: real(0, kMaxBloomBits),
@@ -180,9 +182,9 @@ export class Database implements AsyncDisposable {
       }
       return index
     })
-    const { bloomBitsPerKey, pointIndex, zoneMaps, ttlMs, logged, ifNotExists } = options
+    const { preset, bloomBitsPerKey, pointIndex, zoneMaps, ttlMs, logged, ifNotExists } = options
     const text = JSON.stringify(schema)
-    const native = { bloomBitsPerKey, pointIndex, zoneMaps, ttlMs, logged }
+    const native = { preset, bloomBitsPerKey, pointIndex, zoneMaps, ttlMs, logged }
     await binding().databaseCreateTable(
       this.#handle,
       name,

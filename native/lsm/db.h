@@ -148,6 +148,15 @@ struct TableMetrics {
   int base_level = 0;                     // where level 0 is merged into
   std::vector<LevelMetrics> levels;       // those that have files or counters
 };
+/// What a database holds in memory, in bytes.
+struct MemoryMetrics {
+  uint64_t budget = 0;            // 0: none
+  uint64_t memtable_rows = 0;     // in the log's mapping, and of unlogged tables
+  uint64_t memtable_indexes = 0;  // and what is made by merges
+  uint64_t file_chunks = 0;       // on their way into files
+  uint64_t file_arrays = 0;       // kept over mapped files, an estimate
+  uint64_t total() const { return memtable_rows + memtable_indexes + file_chunks + file_arrays; }
+};
 struct DbMetrics {
   SequenceNumber last_sequence = 0;
   uint64_t log_bytes = 0;       // in segments not yet dropped
@@ -171,6 +180,7 @@ struct DbMetrics {
   uint64_t batches_pruned = 0;        // batches (or parts of them) left out by zone maps
   uint64_t rows_filtered = 0;         // rows read and left out by a predicate
   uint64_t rows_from_metadata = 0;    // rows counted, or asked for MIN and MAX, without reading
+  MemoryMetrics memory;
   std::vector<TableMetrics> tables;
 };
 

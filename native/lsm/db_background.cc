@@ -148,6 +148,7 @@ RunWriterOptions DbImpl::NewRunOptions() {
   options.file_system = options_.file_system;
   options.dir = dir_;
   options.next_number = [this] { return next_file_.fetch_add(1); };
+  options.max_batch_bytes = static_cast<int64_t>(budget_->chunk_bytes());
   return options;
 }
 
@@ -166,9 +167,9 @@ Result<std::vector<LevelFile>> DbImpl::OpenFiles(const TableInfo& info,
   std::vector<LevelFile> files;
   for (const FileMeta& meta : metas) {
     MARBLE_ASSIGN_OR_RETURN(auto reader, SstReader::Open(ReaderOptionsOf(info), meta));
-    files.push_back(
-        {meta.level, std::make_shared<SstFile>(options_.file_system, dir_, std::move(reader),
-                                               options_.verify_reads != VerifyReads::kAlways)});
+    files.push_back({meta.level, std::make_shared<SstFile>(
+                                     options_.file_system, dir_, std::move(reader),
+                                     options_.verify_reads != VerifyReads::kAlways, budget_)});
   }
   return files;
 }
@@ -271,9 +272,10 @@ Status DbImpl::FlushOldest() {
     for (Flushed& item : work) {
       // Compactions may replace these files meanwhile: then they hold no other keys than now.
       const SuperVersionRef version = item.table->super_version();
-      MARBLE_ASSIGN_OR_RETURN(item.metas, FlushMemtable(item.table->info_ref(), item.memtable.get(),
-                                                        *version->files, RulesFor(*item.table),
-                                                        NewRunOptions(), executor_->scheduler()));
+      MARBLE_ASSIGN_OR_RETURN(
+          item.metas, FlushMemtable(item.table->info_ref(), item.memtable.get(), *version->files,
+                                    RulesFor(*item.table), NewRunOptions(), budget_.get(),
+                                    executor_->scheduler()));
       AddFiles(item.metas, &event);
     }
     if (event.files > 0) MARBLE_RETURN_NOT_OK(options_.file_system->SyncDir(dir_));

@@ -291,6 +291,7 @@ CompactionJob DbImpl::MakeJob(CompactionTask* task) {
   job.rules = RulesFor(*task->table);
   LimitExpiry(*task, &job.rules);
   job.max_parts = options_.max_subcompactions > 0 ? options_.max_subcompactions : max_compactions_;
+  job.budget = budget_.get();
   job.file_system = options_.file_system;
   job.dir = dir_;
   job.next_number = [this] { return next_file_.fetch_add(1); };

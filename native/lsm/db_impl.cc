@@ -345,8 +345,18 @@ DbMetrics DbImpl::metrics() const {
   m.stall_reason = StallReasonName(stall_.reason());
   m.stall_stopped = stall_.stopped();
   m.running_compactions = running_.size();
-  for (const auto& generation : sealed_) m.log_bytes += generation->log_bytes;
-  if (active_ != nullptr) m.log_bytes += active_->log_bytes;
+  m.memory.budget = budget_->bytes();
+  m.memory.file_chunks = budget_->chunks();
+  m.memory.file_arrays = budget_->arrays();
+  const auto weigh = [&m](const Generation& generation) {
+    m.log_bytes += generation.log_bytes;
+    m.memory.memtable_rows += generation.log_bytes + generation.unlogged->memory_usage();
+    for (const auto& memtable : generation.memtables) {
+      if (memtable != nullptr) m.memory.memtable_indexes += memtable->memory_usage();
+    }
+  };
+  for (const auto& generation : sealed_) weigh(*generation);
+  if (active_ != nullptr) weigh(*active_);
   for (const auto& [name, table] : tables_by_name_) {
     TableMetrics t;
     t.name = name;

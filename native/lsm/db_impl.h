@@ -54,6 +54,7 @@ struct Generation {
   /// Where rows of unlogged tables lie; allocated from in the log's turn.
   std::shared_ptr<Arena> unlogged = std::make_shared<Arena>();
   uint64_t unlogged_bytes = 0;
+  uint64_t weighed_at = 0;  // log and unlogged bytes when its memory was last looked at
 };
 
 /// A manual compaction that somebody waits for. Under mutex_, but for the atomics.
@@ -176,6 +177,8 @@ class DbImpl : public DB {
   void FoldMerges(Memtable* memtable, const TableHandle& table, const struct DecodedOp& op,
                   SequenceNumber sequence, uint32_t operands);
   Result<Memtable*> MemtableFor(TableId id);
+  /// In the log's turn: whether the active generation has had its share of the budget.
+  bool HasHadItsShare();
   /// In the log's turn: the active generation becomes immutable.
   void Seal();
   /// Slow down or wait while flushes or compactions are behind; kBusy after max_block_ms.
@@ -252,6 +255,8 @@ class DbImpl : public DB {
   const std::string dir_;   // where files are
   DbOptions options_;
   std::unique_ptr<io::FileLock> lock_;
+  /// Files and what reads them may outlive the database.
+  const std::shared_ptr<MemoryBudget> budget_;
   const std::shared_ptr<DbCounters> counters_ = std::make_shared<DbCounters>();
   const std::shared_ptr<SnapshotList> snapshots_ = std::make_shared<SnapshotList>();
 

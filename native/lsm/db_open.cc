@@ -32,6 +32,15 @@ int DefaultThreads() {
   return std::max(1, static_cast<int>(std::thread::hardware_concurrency()) / 2);
 }
 
+int MaxCompactions(const DbOptions& o) {
+  return o.max_compactions > 0 ? o.max_compactions : DefaultThreads();
+}
+int MaxParts(const DbOptions& o) {
+  return o.max_subcompactions > 0 ? o.max_subcompactions : MaxCompactions(o);
+}
+/// Of memtables: those that wait for their flush, and the active one.
+int Generations(const DbOptions& o) { return std::max(1, o.max_immutable_generations) + 1; }
+
 int Trigger(const DbOptions& o) { return std::max(2, o.compaction_trigger); }
 int Level0Slowdown(const DbOptions& o) {
   return o.level0_slowdown_files > 0 ? o.level0_slowdown_files : 3 * Trigger(o);
@@ -64,6 +73,10 @@ Status CheckOptions(const DbOptions& o) {
   if (Level0Stop(o) < Level0Slowdown(o)) {
     return bad("level0StopFiles (" + number(Level0Stop(o)) +
                ") must not be less than level0SlowdownFiles (" + number(Level0Slowdown(o)) + ")");
+  }
+  if (o.memory_budget_bytes != 0 && o.memory_budget_bytes < MemoryBudget::kLeast) {
+    return bad("memoryBudgetBytes is " + number(o.memory_budget_bytes) + ", not at least " +
+               number(MemoryBudget::kLeast));
   }
   if (o.level_base_bytes == 0) return bad("levelBaseBytes must not be 0");
   if (!(o.level_multiplier >= 2 && o.level_multiplier <= 1000)) {
@@ -108,9 +121,11 @@ DbImpl::DbImpl(std::string path, std::string dir, DbOptions options)
     : path_(std::move(path)),
       dir_(std::move(dir)),
       options_(std::move(options)),
+      budget_(std::make_shared<MemoryBudget>(options_.memory_budget_bytes, Generations(options_),
+                                             1 + MaxCompactions(options_) * MaxParts(options_))),
       apply_([this](const PublishedRecord& record) { return Apply(record, {}); }),
       picker_(LevelOptionsOf(options_)),
-      max_compactions_(options_.max_compactions > 0 ? options_.max_compactions : DefaultThreads()),
+      max_compactions_(MaxCompactions(options_)),
       rate_limiter_(options_.compaction_bytes_per_second),
       stall_(StallLimitsOf(options_)) {}
 
@@ -179,7 +194,11 @@ Status DbImpl::Start() {
   MARBLE_RETURN_NOT_OK(LoadTables(state));
   MARBLE_RETURN_NOT_OK(Recover(std::move(state), manifest_number, torn));
   std::shared_ptr<task::TaskScheduler> scheduler = options_.scheduler;
-  if (scheduler == nullptr) {
+  if (options_.threads > 0) {
+    task::SchedulerOptions own;
+    own.threads = options_.threads;
+    MARBLE_ASSIGN_OR_RETURN(scheduler, task::TaskScheduler::Make(own));
+  } else if (scheduler == nullptr) {
     MARBLE_ASSIGN_OR_RETURN(scheduler, SharedScheduler());
   }
   snapshots_->OnOldestReleased([this] { SnapshotReleased(); });

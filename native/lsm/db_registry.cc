@@ -50,6 +50,8 @@ std::string Conflicts(const DbOptions& a, const DbOptions& b) {
         "pendingCompactionSlowdownBytes");
   check(a.pending_compaction_stop_bytes == b.pending_compaction_stop_bytes,
         "pendingCompactionStopBytes");
+  check(a.memory_budget_bytes == b.memory_budget_bytes, "memoryBudgetBytes");
+  check(a.threads == b.threads, "threads");
   check(a.max_compactions == b.max_compactions, "maxCompactions");
   check(a.max_subcompactions == b.max_subcompactions, "maxSubcompactions");
   check(a.compaction_bytes_per_second == b.compaction_bytes_per_second, "compactionBytesPerSecond");

@@ -89,9 +89,9 @@ Result<std::optional<SequenceNumber>> DbImpl::WriteIf(WriteBatch&& batch,
         record, log_->AppendIf(bytes, fill, decide, [&](const PublishedRecord& published) {
           return Apply(published, payload);
         }));
-    if (roll_due_.exchange(false)) {
-      MARBLE_RETURN_NOT_OK(log_->Roll([this] { Seal(); }).status());
-    }
+  }
+  if (roll_due_.load(std::memory_order_relaxed) && roll_due_.exchange(false)) {
+    MARBLE_RETURN_NOT_OK(log_->Roll([this] { Seal(); }).status());
   }
   if (!record) return std::nullopt;
   if (options.durability == Durability::kPower || options_.durability == Durability::kPower) {
@@ -190,8 +190,22 @@ Status DbImpl::Apply(const PublishedRecord& record, const UnloggedPayload& unlog
   active_->last_sequence = record.sequence;
   active_->log_bytes += record.payload_bytes;
   stall_.SetActiveBytes(active_->log_bytes);
+  if (budget_->bytes() > 0 && HasHadItsShare()) roll_due_.store(true);
   visible_sequence_.store(record.sequence, std::memory_order_release);
   return Status::OK();
+}
+
+bool DbImpl::HasHadItsShare() {
+  Generation& active = *active_;
+  // Looked at now and then: to add it up goes over all tables.
+  const uint64_t rows = active.log_bytes + active.unlogged_bytes;
+  if (rows - active.weighed_at < budget_->generation_bytes() / 64) return false;
+  active.weighed_at = rows;
+  uint64_t bytes = rows;
+  for (const auto& memtable : active.memtables) {
+    if (memtable != nullptr) bytes += memtable->memory_usage();
+  }
+  return bytes >= budget_->generation_bytes();
 }
 
 Status DbImpl::ApplyPayload(std::string_view payload, const std::shared_ptr<const void>& owner,

@@ -8,6 +8,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/clock.h"
@@ -68,6 +69,12 @@ struct DbOptions {
   int max_immutable_generations = 3;
   int64_t max_block_ms = 100;
 
+  /// What memtables, rows on their way into files and arrays kept over mapped files may take
+  /// together; at least 8 MiB; 0: no limit but those above. memory_budget.h says how it is divided,
+  /// DbMetrics::memory what each part takes. A small one means smaller memtables, and so more
+  /// compaction.
+  uint64_t memory_budget_bytes = 0;
+
   // Compaction, leveled: compaction/compaction_picker.h tells how. Sizes are for log segments of
   // 64 MiB, of which a table's flush is at most one.
 
@@ -102,8 +109,10 @@ struct DbOptions {
   /// DB::SetCompactionRate changes it. Too low, and writers will be slowed down instead.
   uint64_t compaction_bytes_per_second = 0;
 
-  /// What flushes and compactions run on; null: one that all databases of the process share, with a
+  /// Threads of a scheduler of its own for flushes and compactions, at most one per CPU. 0: those of
+  /// `scheduler`, or where that is null, of one that all databases of the process share, with a
   /// thread per CPU.
+  int threads = 0;
   std::shared_ptr<task::TaskScheduler> scheduler;
 
   const Clock* clock = Clock::System();
@@ -135,6 +144,11 @@ struct TableOptions {
   /// Each bound costs up to one more file in each level.
   std::vector<std::string> cut_points = {};
 };
+
+/// Options for a use, to be changed further: 'timeSeries' and 'appendLog' (read in ranges: large
+/// batches, no Bloom filter, no point index), 'dimension' (read by key: small batches, no zone
+/// maps). docs/tuning.md has the price of each. kInvalidArgument names those there are.
+Result<TableOptions> PresetTableOptions(std::string_view preset);
 
 /// A table as the catalog knows it. `key_columns` index into `schema`; empty: no primary key,
 /// rows keep insertion order. A state family is {key: binary, value: binary} with key 0.

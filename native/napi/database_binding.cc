@@ -1,4 +1,6 @@
 // The Database class: open, close, tables by name, maintenance, metrics.
+#include <algorithm>
+#include <climits>
 #include <memory>
 #include <string>
 #include <utility>
@@ -41,6 +43,16 @@ bool ReadDbOptions(napi_env env, napi_value object, lsm::DbOptions* options) {
   if (napi_value recovery = get("recovery"); !IsNullish(env, recovery)) {
     if (!ReadString(env, recovery, "recovery", &text)) return false;
     options->recovery = text == "truncate" ? lsm::Recovery::kTruncate : lsm::Recovery::kStrict;
+  }
+  if (napi_value threads = get("threads"); !IsNullish(env, threads)) {
+    int64_t count = 0;
+    if (!ReadInt64(env, threads, "threads", &count)) return false;
+    options->threads = static_cast<int>(std::min<int64_t>(count, INT_MAX));
+  }
+  if (napi_value budget = get("memoryBudgetBytes"); !IsNullish(env, budget)) {
+    int64_t bytes = 0;
+    if (!ReadInt64(env, budget, "memoryBudgetBytes", &bytes)) return false;
+    options->memory_budget_bytes = static_cast<uint64_t>(bytes);
   }
   if (napi_value block = get("maxBlockMs"); !IsNullish(env, block)) {
     if (!ReadInt64(env, block, "maxBlockMs", &options->max_block_ms)) return false;
@@ -147,6 +159,16 @@ bool ReadTableOptions(napi_env env, napi_value object, lsm::TableOptions* option
     napi_get_named_property(env, object, name, &value);
     return value;
   };
+  if (napi_value preset = get("preset"); !IsNullish(env, preset)) {
+    std::string name;
+    if (!ReadString(env, preset, "preset", &name)) return false;
+    Result<lsm::TableOptions> made = lsm::PresetTableOptions(name);
+    if (!made.ok()) {
+      ThrowStatus(env, made.status());
+      return false;
+    }
+    *options = *std::move(made);
+  }
   if (napi_value bits = get("bloomBitsPerKey"); !IsNullish(env, bits)) {
     if (napi_get_value_double(env, bits, &options->bloom_bits_per_key) != napi_ok) {
       ThrowTypeError(env, "bloomBitsPerKey must be a number");
@@ -392,6 +414,14 @@ napi_value DatabaseMetrics(napi_env env, napi_callback_info info) {
   SetProperty(env, object, "lastSequence", MakeBigUint(env, metrics.last_sequence));
   number(object, "logBytes", metrics.log_bytes);
   number(object, "memtableBytes", metrics.memtable_bytes);
+  napi_value memory = MakeObject(env);
+  number(memory, "budget", metrics.memory.budget);
+  number(memory, "memtableRows", metrics.memory.memtable_rows);
+  number(memory, "memtableIndexes", metrics.memory.memtable_indexes);
+  number(memory, "fileChunks", metrics.memory.file_chunks);
+  number(memory, "fileArrays", metrics.memory.file_arrays);
+  number(memory, "total", metrics.memory.total());
+  SetProperty(env, object, "memory", memory);
   number(object, "flushes", metrics.flushes);
   number(object, "compactions", metrics.compactions);
   number(object, "runningCompactions", metrics.running_compactions);

@@ -470,11 +470,14 @@ Result<std::vector<FileMeta>> RunCompactionJob(const CompactionJob& job,
   options.priority = task::Priority::kCompaction;
   options.max_file_bytes = std::min(job.file_bytes, limits::kMaxSstBytes);
   options.wrote = job.wrote;
+  options.budget = job.budget;
   RunWriterOptions& files = options.writer;
   files.file_system = job.file_system;
   files.dir = job.dir;
   files.level = job.output_level;
   files.next_number = job.next_number;
+  if (job.budget != nullptr)
+    files.max_batch_bytes = static_cast<int64_t>(job.budget->chunk_bytes());
   files.min_sequence = kMaxSequence;
   uint64_t bytes = 0;
   bool tombstones = false;

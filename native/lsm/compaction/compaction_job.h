@@ -39,6 +39,7 @@ struct CompactionJob {
   FoldRules rules;
   int max_parts = 1;
 
+  MemoryBudget* budget = nullptr;
   std::shared_ptr<io::FileSystem> file_system = io::FileSystem::Local();
   std::string dir;
   std::function<FileNumber()> next_number;

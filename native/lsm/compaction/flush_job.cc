@@ -167,7 +167,7 @@ class AppendedFlush : public RowProducer {
 Result<std::vector<FileMeta>> FlushMemtable(const std::shared_ptr<const TableInfo>& info,
                                             Memtable* memtable, const TableVersion& older,
                                             FoldRules rules, RunWriterOptions files,
-                                            task::TaskScheduler* scheduler) {
+                                            MemoryBudget* budget, task::TaskScheduler* scheduler) {
   rules.LimitExpiry(*info, memtable->max_expires());
   memtable->Prepare(/*ordered=*/false);
   files.min_sequence = memtable->min_sequence();
@@ -181,6 +181,7 @@ Result<std::vector<FileMeta>> FlushMemtable(const std::shared_ptr<const TableInf
   RunPipelineOptions options;
   options.writer = std::move(files);
   options.priority = task::Priority::kFlush;
+  options.budget = budget;
   RunPipeline run(scheduler, info, std::move(options),
                   [&](RunBuilder* out) -> std::unique_ptr<RowProducer> {
                     if (!info->keyed()) return std::make_unique<AppendedFlush>(*memtable, rules);

@@ -21,6 +21,6 @@ namespace marble::lsm {
 Result<std::vector<FileMeta>> FlushMemtable(const std::shared_ptr<const TableInfo>& info,
                                             Memtable* memtable, const TableVersion& older,
                                             FoldRules rules, RunWriterOptions files,
-                                            task::TaskScheduler* scheduler);
+                                            MemoryBudget* budget, task::TaskScheduler* scheduler);
 
 }  // namespace marble::lsm

@@ -5,7 +5,6 @@
 namespace marble::lsm {
 namespace {
 constexpr int64_t kChunkRows = 16 * 1024;
-constexpr int64_t kChunkBytes = 8 << 20;
 }  // namespace
 
 Status RunBuilder::Note(int64_t rows, SequenceNumber sequence, RowKind kind, int64_t expires) {
@@ -60,7 +59,7 @@ uint64_t RunBuilder::ChunkBytes() const {
 void RunBuilder::EndOfKey() {
   if (open_ == nullptr) return;
   const bool full = file_bytes() >= max_file_bytes_;
-  if (full || open_->rows.rows() >= kChunkRows || open_->rows.bytes() >= kChunkBytes) {
+  if (full || open_->rows.rows() >= kChunkRows || ChunkBytes() >= chunk_bytes_) {
     EndChunk(full);
   }
 }
@@ -73,7 +72,8 @@ void RunBuilder::EndChunk(bool ends_file) {
     // The last chunk may be taken already: an empty one says that the file ends.
     (void)open();
   }
-  file_bytes_ += ChunkBytes();
+  open_->bytes = ChunkBytes();
+  file_bytes_ += open_->bytes;
   open_->ends_file = ends_file;
   chunks_.push_back(std::move(*open_));
   open_ = nullptr;

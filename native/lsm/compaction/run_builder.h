@@ -39,13 +39,19 @@ struct RunChunk {
   std::vector<int64_t> expires;
   std::deque<std::pair<std::string, std::string>> owned;  // stable addresses
   bool ends_file = false;
+  uint64_t bytes = 0;  // an estimate
 };
 
 class RunBuilder {
  public:
+  static constexpr uint64_t kChunkBytes = 8 << 20;
+
   RunBuilder(std::shared_ptr<const TableInfo> info, const HiddenColumnsOf& hidden,
-             uint64_t max_file_bytes = limits::kMaxSstBytes)
-      : info_(std::move(info)), hidden_(hidden), max_file_bytes_(max_file_bytes) {}
+             uint64_t max_file_bytes = limits::kMaxSstBytes, uint64_t chunk_bytes = kChunkBytes)
+      : info_(std::move(info)),
+        hidden_(hidden),
+        max_file_bytes_(max_file_bytes),
+        chunk_bytes_(chunk_bytes) {}
 
   /// Rows of a batch, all puts that never expire.
   Status AddRows(const std::shared_ptr<arrow::RecordBatch>& batch, int64_t start, int64_t count,
@@ -86,6 +92,7 @@ class RunBuilder {
   const std::shared_ptr<const TableInfo> info_;
   const HiddenColumnsOf hidden_;
   const uint64_t max_file_bytes_;
+  const uint64_t chunk_bytes_;
   std::unique_ptr<RunChunk> open_;  // null: no row since the last chunk
   std::deque<RunChunk> chunks_;
   uint64_t file_bytes_ = 0;  // of the current file's chunks

@@ -14,8 +14,10 @@ RunPipeline::RunPipeline(
     task::TaskScheduler* scheduler, const std::shared_ptr<const TableInfo>& info,
     RunPipelineOptions options,
     const std::function<std::unique_ptr<RowProducer>(RunBuilder*)>& make_producer)
-    : wrote_(std::move(options.wrote)),
-      builder_(info, options.writer.hidden, options.max_file_bytes),
+    : budget_(options.budget),
+      wrote_(std::move(options.wrote)),
+      builder_(info, options.writer.hidden, options.max_file_bytes,
+               budget_ == nullptr ? RunBuilder::kChunkBytes : budget_->chunk_bytes()),
       writer_(info, std::move(options.writer)),
       producer_(make_producer(&builder_)) {
   // Stages have no names: what they say is the user's error message.
@@ -27,9 +29,9 @@ RunPipeline::RunPipeline(
       task::PipelineFrom<RunChunk>(scheduler, pipeline, {},
                                    [this](task::StageContext&) { return NextChunk(); })
           .Then<WritableChunk>(stage,
-                               [](RunChunk chunk, task::Emitter<WritableChunk>& out) -> Status {
+                               [this](RunChunk chunk, task::Emitter<WritableChunk>& out) -> Status {
                                  MARBLE_ASSIGN_OR_RETURN(WritableChunk gathered,
-                                                         GatherChunk(std::move(chunk)));
+                                                         GatherChunk(std::move(chunk), budget_));
                                  out.Emit(std::move(gathered));
                                  return Status::OK();
                                })

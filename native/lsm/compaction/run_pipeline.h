@@ -25,6 +25,7 @@ struct RunPipelineOptions {
   RunWriterOptions writer;
   uint64_t max_file_bytes = limits::kMaxSstBytes;  // of .arrow, about
   task::Priority priority = task::Priority::kFlush;
+  MemoryBudget* budget = nullptr;  // may be null; outlives the pipeline
   /// Called with the bytes of each chunk that was written (about): an error ends the run.
   std::function<Status(uint64_t)> wrote;
 };
@@ -45,6 +46,7 @@ class RunPipeline {
  private:
   Result<std::optional<RunChunk>> NextChunk();
 
+  MemoryBudget* const budget_;
   const std::function<Status(uint64_t)> wrote_;
   RunBuilder builder_;
   RunWriter writer_;

@@ -2,13 +2,16 @@
 
 #include <arrow/api.h>
 
+#include <algorithm>
+
 #include "base/limits.h"
 #include "task/task_scheduler.h"
 
 namespace marble::lsm {
 
-Result<WritableChunk> GatherChunk(RunChunk chunk) {
+Result<WritableChunk> GatherChunk(RunChunk chunk, MemoryBudget* budget) {
   WritableChunk out;
+  out.charge = ChunkCharge(budget, chunk.bytes);
   if (!chunk.rows.empty()) {
     MARBLE_ASSIGN_OR_RETURN(out.batches, chunk.rows.Finish());
   }
@@ -50,6 +53,7 @@ Status RunWriter::OpenFile() {
     options.batch_bytes =
         table.is_state_family ? limits::kStateBatchBytes : limits::kTableBatchBytes;
   }
+  options.batch_bytes = std::min(options.batch_bytes, options_.max_batch_bytes);
   options.bloom_bits_per_key = table.options.bloom_bits_per_key;
   options.point_index = table.options.point_index;
   options.zone_maps = table.options.zone_maps;

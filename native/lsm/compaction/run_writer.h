@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "lsm/compaction/run_builder.h"
+#include "lsm/memory_budget.h"
 #include "lsm/sst/sst_writer.h"
 #include "lsm/table_info.h"
 
@@ -23,6 +24,7 @@ struct RunWriterOptions {
   SequenceNumber min_sequence = 0;  // of everything that may come
   SequenceNumber max_sequence = 0;
   std::function<FileNumber()> next_number;
+  int64_t max_batch_bytes = INT64_MAX;  // of a record batch, whatever the table wants
 };
 
 /// A chunk as record batches, with the versions of their rows.
@@ -32,9 +34,11 @@ struct WritableChunk {
   std::vector<uint8_t> kinds;
   std::vector<int64_t> expires;
   bool ends_file = false;
+  ChunkCharge charge;
 };
-/// Gather a chunk's rows; what it referred to is not needed any more then. Any thread.
-Result<WritableChunk> GatherChunk(RunChunk chunk);
+/// Gather a chunk's rows; what it referred to is not needed any more then. Any thread. With a
+/// budget, the rows are counted as long as the result lives.
+Result<WritableChunk> GatherChunk(RunChunk chunk, MemoryBudget* budget = nullptr);
 
 class RunWriter {
  public:

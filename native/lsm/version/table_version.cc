@@ -31,15 +31,27 @@ bool IsNewer(const SstFileRef& a, const SstFileRef& b) {
 
 }  // namespace
 
+namespace {
+
+/// Arrays over one batch: what an array object, its data and its buffers take, measured.
+uint64_t CachedBytes(const arrow::RecordBatch& batch) {
+  constexpr uint64_t kBatch = 200, kColumn = 400;
+  return kBatch + kColumn * static_cast<uint64_t>(batch.num_columns());
+}
+
+}  // namespace
+
 SstFile::SstFile(std::shared_ptr<io::FileSystem> file_system, std::string directory,
-                 std::shared_ptr<SstReader> opened, bool cache_batches)
+                 std::shared_ptr<SstReader> opened, bool cache_batches,
+                 std::shared_ptr<MemoryBudget> budget)
     : files(std::move(file_system)),
       dir(std::move(directory)),
       reader(std::move(opened)),
       meta(WithoutLevel(reader->meta())),
       batches_(cache_batches ? std::make_unique<std::atomic<const CachedBatch*>[]>(
                                    static_cast<size_t>(reader->num_batches()))
-                             : nullptr) {}
+                             : nullptr),
+      budget_(std::move(budget)) {}
 
 Result<std::shared_ptr<arrow::RecordBatch>> SstFile::ReadBatch(
     int64_t batch, const std::vector<int>* columns) const {
@@ -50,9 +62,12 @@ Result<std::shared_ptr<arrow::RecordBatch>> SstFile::ReadBatch(
   if (cached != nullptr) return *cached;
   if (columns != nullptr) return reader->ReadColumns(batch, *columns);
   MARBLE_ASSIGN_OR_RETURN(auto read, reader->ReadBatch(batch));
+  if (budget_ != nullptr && !budget_->KeepArrays(CachedBytes(*read))) return read;
   auto mine = std::make_unique<const CachedBatch>(read);
   if (batches_[batch].compare_exchange_strong(cached, mine.get(), std::memory_order_acq_rel)) {
     (void)mine.release();
+  } else if (budget_ != nullptr) {
+    budget_->ReleaseArrays(CachedBytes(*read));
   }
   return read;
 }
@@ -60,7 +75,10 @@ Result<std::shared_ptr<arrow::RecordBatch>> SstFile::ReadBatch(
 SstFile::~SstFile() {
   if (batches_ != nullptr) {
     for (int64_t i = 0; i < reader->num_batches(); ++i) {
-      delete batches_[i].load(std::memory_order_acquire);
+      const CachedBatch* cached = batches_[i].load(std::memory_order_acquire);
+      if (cached == nullptr) continue;
+      if (budget_ != nullptr) budget_->ReleaseArrays(CachedBytes(**cached));
+      delete cached;
     }
   }
   if (!obsolete.load(std::memory_order_acquire)) return;

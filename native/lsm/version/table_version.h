@@ -16,6 +16,7 @@
 
 #include "base/limits.h"
 #include "io/file_system.h"
+#include "lsm/memory_budget.h"
 #include "lsm/read/read_view.h"
 #include "lsm/sst/sst_format.h"
 #include "lsm/sst/sst_reader.h"
@@ -26,7 +27,8 @@ namespace marble::lsm {
 /// that names it; a reader that scans or exports it keeps the mapping.
 struct SstFile {
   SstFile(std::shared_ptr<io::FileSystem> file_system, std::string directory,
-          std::shared_ptr<SstReader> opened, bool cache_batches);
+          std::shared_ptr<SstReader> opened, bool cache_batches,
+          std::shared_ptr<MemoryBudget> budget = nullptr);
   ~SstFile();
   SstFile(const SstFile&) = delete;
   SstFile& operator=(const SstFile&) = delete;
@@ -59,6 +61,7 @@ struct SstFile {
   using CachedBatch = std::shared_ptr<arrow::RecordBatch>;
   /// One per batch, null until read; empty: no cache. Batches refer to the reader, not to this.
   const std::unique_ptr<std::atomic<const CachedBatch*>[]> batches_;
+  const std::shared_ptr<MemoryBudget> budget_;  // may be null
 };
 using SstFileRef = std::shared_ptr<SstFile>;
 

@@ -85,8 +85,9 @@ describe('Database', () => {
     await assert.rejects(Database.open(':memory:', { durability: 'full' } as never), TypeError)
     await assert.rejects(
       Database.open(':memory:', { memoryBudgetBytes: 1 }),
-      withCode('MARBLE_NOT_SUPPORTED', /memoryBudgetBytes/),
+      withCode('MARBLE_INVALID_ARGUMENT', /memoryBudgetBytes/),
     )
+    await assert.rejects(Database.open(':memory:', { threads: 100_000 }), withCode('MARBLE_INVALID_ARGUMENT', /100000/))
     await assert.rejects(Database.open(''), TypeError)
     const database = await Database.open(':memory:')
     await assert.rejects(
@@ -131,6 +132,48 @@ describe('Database', () => {
       await database.flush()
       assert.ok('rows' in (await flushed))
       assert.equal(database.metrics().flushes, 1)
+    })
+  })
+
+  it('keeps to its memory budget and tells what each part takes', async () => {
+    const budget = 8 * 1024 * 1024
+    await withDatabase(
+      async database => {
+        const state = database.state('s')
+        const value = 'v'.repeat(1000)
+        let most = 0
+        for (let i = 0; i < 40_000; i++) {
+          state.put(`k${i}`, value)
+          if (i % 200 === 0) most = Math.max(most, Number((database.metrics().memory as { total: number }).total))
+        }
+        assert.ok(most > budget / 8 && most <= budget * 1.1, `${most}`)
+        const memory = database.metrics().memory as Record<string, number>
+        const { budget: told, total, ...parts } = memory
+        assert.equal(told, budget)
+        assert.deepEqual(Object.keys(parts), ['memtableRows', 'memtableIndexes', 'fileChunks', 'fileArrays'])
+        assert.equal(
+          total,
+          Object.values(parts).reduce((sum, part) => sum + part, 0),
+        )
+        assert.ok(Number(database.metrics().flushes) > 3, 'memtables are cut by it')
+      },
+      { memoryBudgetBytes: budget, maxBlockMs: 60_000, threads: 1 },
+    )
+  })
+
+  it('creates tables by preset, and refuses another one for a table that exists', async () => {
+    await withDatabase(async database => {
+      for (const preset of ['timeSeries', 'dimension', 'appendLog'] as const) {
+        const table = await database.createTable(preset, { schema, primaryKey: ['id'], preset, pointIndex: true })
+        await table.insert([{ id: 'a' }])
+        await database.flush()
+        assert.equal((await table.scan().toArray()).length, 1)
+        await database.createTable(preset, { schema, primaryKey: ['id'], preset, pointIndex: true, ifNotExists: true })
+      }
+      await assert.rejects(
+        database.createTable('timeSeries', { schema, primaryKey: ['id'], preset: 'dimension', ifNotExists: true }),
+        withCode('MARBLE_INCOMPATIBLE', /bloomBitsPerKey/),
+      )
     })
   })
 
