@@ -17,6 +17,7 @@
 #include "base/key_codec.h"
 #include "base/status.h"
 #include "base/types.h"
+#include "lsm/backup/copy_file.h"
 #include "lsm/compaction/compaction_filter.h"
 #include "lsm/options.h"
 #include "lsm/write/write_batch.h"
@@ -194,6 +195,48 @@ struct CompactOptions {
 };
 struct DbCounters;
 
+struct CheckpointInfo;  // lsm/backup/checkpoint.h
+struct BackupInfo;      // lsm/backup/backup.h
+
+struct BulkLoadInfo {
+  uint64_t rows = 0;
+  uint64_t files = 0;
+  uint64_t bytes = 0;
+  int level = 0;                // where the files went
+  SequenceNumber sequence = 0;  // of all rows
+};
+
+/// One or more whole commits as they touched one table.
+struct ChangeBatch {
+  /// Every commit in (the last batch's last_sequence, last_sequence] is dealt with.
+  SequenceNumber last_sequence = 0;
+  /// First column `op` (utf8): "+I" a row of a table without a key, "+U" a row put by key, "-D" a
+  /// row deleted (its key, nulls else), "+M" a merge operand in the value's column. Then the
+  /// table's columns; those outside the key are nullable. In the order of the commits.
+  std::shared_ptr<arrow::RecordBatch> rows;
+  /// Deletions of key ranges, by encoded keys, [from, to), `to` empty: to the end. Each comes before
+  /// row `before_row` of `rows`.
+  struct RangeDelete {
+    int64_t before_row;
+    std::string from;
+    std::string to;
+  };
+  std::vector<RangeDelete> ranges;
+};
+
+/// The committed changes of one table in order. One thread at a time; Cancel from any.
+class ChangeFeed {
+ public:
+  virtual ~ChangeFeed() = default;
+  /// The next batch; waits until there is one, nullopt after `timeout_ms` without (negative: for
+  /// ever). kTooFarBehind when the log that is needed is gone (DbOptions::max_pinned_log_bytes), or
+  /// rows came that are in no log (a bulk load): read the table and begin anew. kTableNotFound once
+  /// the table is dropped, kAborted after Cancel, kClosed.
+  virtual Result<std::optional<ChangeBatch>> Next(int64_t timeout_ms) = 0;
+  virtual void Cancel() = 0;
+  virtual const std::shared_ptr<arrow::Schema>& schema() const = 0;  // of `rows`
+};
+
 class DB {
  public:
   virtual ~DB() = default;
@@ -273,6 +316,30 @@ class DB {
   virtual void SetCompactionRate(uint64_t bytes_per_second) = 0;
   /// fdatasync of all published writes.
   virtual Status SyncLog() = 0;
+
+  /// Write a copy that opens as a database: a consistent cut over all tables, with every write
+  /// acknowledged before the call. Files are linked where that is possible. `dir` must not exist;
+  /// it is there whole or not at all. A plain path is in the database's own file system if that was
+  /// given in the options. Writers, flushes and compactions go on. See backup/checkpoint.h.
+  virtual Result<CheckpointInfo> Checkpoint(const std::string& dir, const CopyControl& control) = 0;
+
+  /// Add a backup to those in the folder `dir`, copying only what it lacks. See backup/backup.h,
+  /// which has what else is done with backups.
+  virtual Result<BackupInfo> Backup(const std::string& dir, const CopyControl& control) = 0;
+
+  /// Load sorted rows straight into files, past the log and the memtables. `next` gives batches of
+  /// the table's schema until it gives null; keys ascend strictly over all of them (tables without
+  /// a key: in the order given), else kInvalidArgument names the row. The rows become visible
+  /// together, newer than every write acknowledged before, durable against power loss. Not for
+  /// unlogged tables. Writers go on; those of other rows of this table too.
+  using BatchSource = std::function<Result<std::shared_ptr<arrow::RecordBatch>>()>;
+  virtual Result<BulkLoadInfo> BulkLoad(const TableHandle& table, const BatchSource& next,
+                                        const CopyControl& control) = 0;
+
+  /// The changes of a table behind a sequence number (a snapshot's, or the last one dealt with),
+  /// read from the log, which is kept from now on. kTooFarBehind when it has been dropped already.
+  virtual Result<std::unique_ptr<ChangeFeed>> Changes(const TableHandle& table,
+                                                      SequenceNumber behind) = 0;
 
   virtual DbMetrics metrics() const = 0;
   /// What metrics() counts, for the layers above that save reads (lsm/read/counters.h).

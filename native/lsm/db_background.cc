@@ -323,8 +323,8 @@ Status DbImpl::FlushOldest() {
     }
     return written;
   }
-  // Only now: the manifest no longer needs these segments.
-  for (const std::string& path : generation->log_paths) (void)options_.file_system->Remove(path);
+  // Only now: the manifest no longer needs these segments. Copies and the change feed may.
+  log_pins_->Drop(generation->log_paths, generation->last_segment, generation->last_sequence);
   DbCounters::Add(counters_->flushes);
   event.phase = DbEvent::Phase::kEnd;
   event.message = "flushed a memtable generation";

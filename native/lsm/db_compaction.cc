@@ -95,6 +95,7 @@ std::shared_ptr<CompactionTask> DbImpl::NewTask(const TableHandle& table, Compac
 }
 
 std::shared_ptr<CompactionTask> DbImpl::PickTask() {
+  if (compactions_held_ > 0) return nullptr;
   std::vector<TableHandle> candidates;
   for (const auto& [id, table] : tables_) {
     if (table->check_compaction) candidates.push_back(table);

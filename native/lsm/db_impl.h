@@ -22,6 +22,7 @@
 #include <string>
 #include <vector>
 
+#include "lsm/backup/cut.h"
 #include "lsm/compaction/compaction_job.h"
 #include "lsm/compaction/compaction_picker.h"
 #include "lsm/compaction/executor.h"
@@ -32,6 +33,7 @@
 #include "lsm/read/snapshot_list.h"
 #include "lsm/table_state.h"
 #include "lsm/version/manifest_log.h"
+#include "lsm/wal/log_pins.h"
 #include "lsm/wal/log_reader.h"
 #include "lsm/wal/log_writer.h"
 #include "lsm/write_stall.h"
@@ -77,6 +79,16 @@ struct CompactionTask {
   std::vector<SstFileRef> inputs;               // of the input level, in the plan's order
   std::vector<SstFileRef> overlapped;
   std::shared_ptr<ManualCompaction> manual;  // whose step it is; null: automatic
+};
+
+/// What the subscribers of the change feed wait for; they may outlive the database.
+struct ChangeSignal {
+  /// Where the last applied record ends: the log is read up to here.
+  std::atomic<LogPosition> applied_end{0};
+  std::atomic<bool> closed{false};
+  std::atomic<int> waiters{0};
+  std::mutex mutex;
+  std::condition_variable moved;  // a hint: a waiter looks again after a while anyway
 };
 
 /// When to try again after the disk was full. Under mutex_.
@@ -144,6 +156,12 @@ class DbImpl : public DB {
     rate_limiter_.SetRate(bytes_per_second);
   }
   Status SyncLog() override;
+  Result<CheckpointInfo> Checkpoint(const std::string& dir, const CopyControl& control) override;
+  Result<BackupInfo> Backup(const std::string& dir, const CopyControl& control) override;
+  Result<BulkLoadInfo> BulkLoad(const TableHandle& table, const BatchSource& next,
+                                const CopyControl& control) override;
+  Result<std::unique_ptr<ChangeFeed>> Changes(const TableHandle& table,
+                                              SequenceNumber behind) override;
   DbMetrics metrics() const override;
   const std::shared_ptr<DbCounters>& counters() const override { return counters_; }
   bool writable() const override;
@@ -236,6 +254,24 @@ class DbImpl : public DB {
                    const CompactOptions& options);
   uint64_t EstimateManual(const ManualCompaction& request) const;
 
+  // --- copies (db_copies.cc) ------------------------------------------------------------------
+  /// Hold a consistent cut of everything. Writers do not wait.
+  Result<DatabaseCut> TakeCut();
+  /// Where a copy goes that the user names by a path.
+  Result<io::ResolvedPath> ResolveTarget(const std::string& path) const;
+  /// Cancelled also when the database is closed meanwhile.
+  CopyControl UntilClosed(const CopyControl& control) const;
+
+  // --- bulk load (db_bulk_load.cc) ------------------------------------------------------------
+  struct BulkFiles;
+  Status WriteBulkFiles(const TableHandle& table, const BatchSource& next,
+                        const CopyControl& control, BulkFiles* out);
+  /// In the log's turn: install the files if no memtable has rows in their ranges; false: some has.
+  Result<bool> InstallBulkFiles(const TableHandle& table, BulkFiles* files,
+                                SequenceNumber sequence);
+  /// Under mutex_: the deepest level with nothing in the files' ranges at or above it.
+  int LevelForBulkFiles(const TableState& table, const std::vector<FileMeta>& metas) const;
+
   /// What a table's file reader needs.
   SstReaderOptions ReaderOptionsOf(const TableInfo& info) const;
 
@@ -262,8 +298,10 @@ class DbImpl : public DB {
 
   std::string database_id_;  // 16 bytes
   std::unique_ptr<LogWriter> log_;
+  std::shared_ptr<LogPins> log_pins_;  // set when the log is
   LogWriter::Publish apply_;  // Apply, made once
   std::atomic<SequenceNumber> visible_sequence_{0};
+  const std::shared_ptr<ChangeSignal> changes_ = std::make_shared<ChangeSignal>();
   std::atomic<bool> closed_{false};
   std::atomic<int> calls_{0};  // calls under way that Close waits for
 
@@ -287,6 +325,7 @@ class DbImpl : public DB {
   std::vector<std::shared_ptr<CompactionTask>> running_;
   std::deque<std::shared_ptr<ManualCompaction>> manual_;  // oldest first
   SpaceBackoff compaction_backoff_;
+  int compactions_held_ = 0;  // by installs that must know what runs
   Status background_error_;  // why the database is read-only
 
   std::atomic<bool> stopping_{false};  // set under mutex_

@@ -273,6 +273,9 @@ Status DbImpl::Recover(ManifestState state, uint64_t manifest_number, bool torn_
   log.segment_bytes = options_.log_segment_bytes;
   log.boot_id = recovery.boot_id;
   log.database_id = recovery.database_id;
+  log_pins_ = std::make_shared<LogPins>(options_.file_system, options_.max_pinned_log_bytes);
+  // What was replayed is flushed and dropped at once: the change feed begins here.
+  log_pins_->Start(new_segment, last);
   MARBLE_ASSIGN_OR_RETURN(log_, LogWriter::Open(log, new_segment, position, last + 1));
   Seal();  // what was recovered is flushed first
 
@@ -328,6 +331,8 @@ void DbImpl::StopBackground() {
 Status DbImpl::Close() {
   if (closed_.exchange(true)) return Status::OK();
   snapshots_->OnOldestReleased(nullptr);
+  changes_->closed.store(true);
+  changes_->moved.notify_all();
   {
     std::lock_guard lock(mutex_);
     done_cv_.notify_all();  // those who wait for room or for a compaction

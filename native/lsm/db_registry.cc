@@ -40,6 +40,7 @@ std::string Conflicts(const DbOptions& a, const DbOptions& b) {
   check(a.log_segment_bytes == b.log_segment_bytes, "logSegmentBytes");
   check(a.max_immutable_generations == b.max_immutable_generations, "maxImmutableGenerations");
   check(a.max_block_ms == b.max_block_ms, "maxBlockMs");
+  check(a.max_pinned_log_bytes == b.max_pinned_log_bytes, "maxPinnedLogBytes");
   check(a.compaction_trigger == b.compaction_trigger, "compactionTrigger");
   check(a.level0_slowdown_files == b.level0_slowdown_files, "level0SlowdownFiles");
   check(a.level0_stop_files == b.level0_stop_files, "level0StopFiles");

@@ -192,6 +192,8 @@ Status DbImpl::Apply(const PublishedRecord& record, const UnloggedPayload& unlog
   stall_.SetActiveBytes(active_->log_bytes);
   if (budget_->bytes() > 0 && HasHadItsShare()) roll_due_.store(true);
   visible_sequence_.store(record.sequence, std::memory_order_release);
+  changes_->applied_end.store(record.end, std::memory_order_release);
+  if (changes_->waiters.load(std::memory_order_relaxed) > 0) changes_->moved.notify_all();
   return Status::OK();
 }
 

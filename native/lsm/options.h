@@ -74,6 +74,9 @@ struct DbOptions {
   /// DbMetrics::memory what each part takes. A small one means smaller memtables, and so more
   /// compaction.
   uint64_t memory_budget_bytes = 0;
+  /// What is kept of the log, beyond what is not flushed yet, for those who read the change feed
+  /// and are behind; who needs more is told that it is too far behind (kTooFarBehind).
+  uint64_t max_pinned_log_bytes = 1ull << 30;
 
   // Compaction, leveled: compaction/compaction_picker.h tells how. Sizes are for log segments of
   // 64 MiB, of which a table's flush is at most one.

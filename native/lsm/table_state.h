@@ -107,6 +107,9 @@ class TableState {
   std::atomic<uint64_t> flushed_bytes{0};  // into level 0, since the database was opened
   std::array<LevelCounters, limits::kNumLevels> level_counters;
 
+  /// Of the last bulk load, whose rows are in no log; 0: none since the database was opened.
+  std::atomic<SequenceNumber> bulk_loaded{0};
+
   /// Under the database's mutex: what compactions are decided by; follows the super version.
   LevelShape shape;
   bool check_compaction = true;  // something has changed since nothing was found to do

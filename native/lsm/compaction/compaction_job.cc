@@ -296,7 +296,8 @@ class Merge : public RowProducer {
     }
     const int64_t count = stop - rows.row();
     if (rows.file()->reader->seq_column() < 0) {
-      MARBLE_RETURN_NOT_OK(out_->AddRows(rows.batch(), rows.row_in_batch(), count, 0));
+      MARBLE_RETURN_NOT_OK(out_->AddRows(rows.batch(), rows.row_in_batch(), count,
+                                         rows.file()->flat_sequence));
     } else {
       const auto& sequences = static_cast<const arrow::UInt64Array&>(
           *rows.batch()->column(rows.file()->reader->seq_column()));
@@ -368,7 +369,10 @@ class Concatenation : public RowProducer {
         reader.expires_column() < 0
             ? nullptr
             : batch->column_data(reader.expires_column())->GetValues<int64_t>(1);
-    const auto sequence_of = [&](int64_t row) { return sequences == nullptr ? 0 : sequences[row]; };
+    const SequenceNumber flat = files_[file_]->flat_sequence;
+    const auto sequence_of = [&](int64_t row) {
+      return sequences == nullptr ? flat : sequences[row];
+    };
     const auto expires_of = [&](int64_t row) { return expires == nullptr ? 0 : expires[row]; };
     for (int64_t row = 0, end; row < batch->num_rows(); row = end) {
       end = row + 1;

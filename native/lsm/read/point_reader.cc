@@ -49,7 +49,7 @@ class VersionsInFile {
 
   SequenceNumber sequence() const {
     const int column = file_.reader->seq_column();
-    return column < 0 ? 0 : HiddenValue<uint64_t>(*batch_, column, at_.row);
+    return column < 0 ? file_.flat_sequence : HiddenValue<uint64_t>(*batch_, column, at_.row);
   }
   RowKind kind() const {
     const int column = file_.reader->kind_column();

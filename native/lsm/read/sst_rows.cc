@@ -58,7 +58,8 @@ Status SstRows::MoveTo(int64_t row) {
 
 SequenceNumber SstRows::sequence() const {
   const int column = file_->reader->seq_column();
-  return column < 0 ? 0 : batch_->column_data(column)->GetValues<uint64_t>(1)[row_in_batch()];
+  if (column < 0) return file_->flat_sequence;
+  return batch_->column_data(column)->GetValues<uint64_t>(1)[row_in_batch()];
 }
 
 RowKind SstRows::kind() const {

@@ -32,7 +32,7 @@ class SstRows {
 
   /// Of the row moved to; valid until the next MoveTo.
   std::string_view key() const { return key_; }
-  /// 0 when the file has none: every snapshot sees the row.
+  /// SstFile::flat_sequence when the file has no column of them.
   SequenceNumber sequence() const;
   RowKind kind() const;
   int64_t expires() const;  // 0: never

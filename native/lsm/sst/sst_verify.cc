@@ -127,6 +127,9 @@ Status SstReaderImpl::VerifyKeys() const {
   if (distinct != properties_.distinct_keys || (points_ && points_->entries() != distinct)) {
     return Damaged("the number of distinct keys is wrong");
   }
+  if (properties_.clean && distinct != properties_.rows) {
+    return Damaged("it claims one version per key and has more");
+  }
   return Status::OK();
 }
 

@@ -10,8 +10,9 @@
 namespace marble::lsm {
 namespace {
 
-FileMeta WithoutLevel(FileMeta meta) {
+FileMeta WithoutLevel(FileMeta meta, SequenceNumber sequence) {
   meta.level = -1;
+  if (sequence != 0) meta.min_sequence = meta.max_sequence = sequence;
   return meta;
 }
 
@@ -44,10 +45,20 @@ uint64_t CachedBytes(const arrow::RecordBatch& batch) {
 SstFile::SstFile(std::shared_ptr<io::FileSystem> file_system, std::string directory,
                  std::shared_ptr<SstReader> opened, bool cache_batches,
                  std::shared_ptr<MemoryBudget> budget)
+    : SstFile(std::move(file_system), std::move(directory), opened, cache_batches,
+              std::move(budget),
+              opened->meta().min_sequence == opened->meta().max_sequence
+                  ? opened->meta().max_sequence
+                  : 0) {}
+
+SstFile::SstFile(std::shared_ptr<io::FileSystem> file_system, std::string directory,
+                 std::shared_ptr<SstReader> opened, bool cache_batches,
+                 std::shared_ptr<MemoryBudget> budget, SequenceNumber sequence)
     : files(std::move(file_system)),
       dir(std::move(directory)),
       reader(std::move(opened)),
-      meta(WithoutLevel(reader->meta())),
+      meta(WithoutLevel(reader->meta(), sequence)),
+      flat_sequence(reader->seq_column() < 0 ? sequence : 0),
       batches_(cache_batches ? std::make_unique<std::atomic<const CachedBatch*>[]>(
                                    static_cast<size_t>(reader->num_batches()))
                              : nullptr),

@@ -29,14 +29,18 @@ struct SstFile {
   SstFile(std::shared_ptr<io::FileSystem> file_system, std::string directory,
           std::shared_ptr<SstReader> opened, bool cache_batches,
           std::shared_ptr<MemoryBudget> budget = nullptr);
+  /// Of rows that got one sequence after the file had been written (a bulk load).
+  SstFile(std::shared_ptr<io::FileSystem> file_system, std::string directory,
+          std::shared_ptr<SstReader> opened, bool cache_batches,
+          std::shared_ptr<MemoryBudget> budget, SequenceNumber sequence);
   ~SstFile();
   SstFile(const SstFile&) = delete;
   SstFile& operator=(const SstFile&) = delete;
 
   /// Every row is a put that the view sees, and there is one per key.
   bool PlainAt(const ReadView& view) const {
-    return meta.clean && (reader->seq_column() < 0 || meta.max_sequence <= view.sequence) &&
-           !view.Expired(reader->min_expires());
+    const SequenceNumber newest = reader->seq_column() < 0 ? flat_sequence : meta.max_sequence;
+    return meta.clean && newest <= view.sequence && !view.Expired(reader->min_expires());
   }
 
   /// reader->ReadBatch, built once and kept (unless every read is to be verified again): a get
@@ -54,6 +58,9 @@ struct SstFile {
   /// Without its level (-1): a file moves down without being rewritten, and the version that
   /// holds it says where.
   const FileMeta meta;
+  /// Of every row, when the file has no column of sequences: the one that the manifest says, or 0
+  /// when it says a range: then every snapshot sees every row.
+  const SequenceNumber flat_sequence;
   std::atomic<bool> obsolete{false};
   bool busy = false;  // an input of a running compaction; under the database's mutex
 

@@ -205,6 +205,25 @@ class LogWriterImpl final : public LogWriter {
     return id;
   }
 
+  Result<SequenceNumber> TakeSequence(
+      const std::function<void(SequenceNumber)>& in_turn) override {
+    Reservation rolled;
+    SequenceNumber sequence;
+    {
+      std::lock_guard lock(mutex_);
+      MARBLE_RETURN_NOT_OK(CheckOpen());
+      MARBLE_RETURN_NOT_OK(RollLocked(segment_bytes(), &rolled));
+      sequence = next_sequence_++;
+      PrepareAhead();
+    }
+    const std::function<void()> on_switch = [&] {
+      in_turn(sequence);
+      last_sequence_.store(sequence, std::memory_order_release);
+    };
+    MARBLE_RETURN_NOT_OK(FinishRoll(rolled, &on_switch));
+    return sequence;
+  }
+
   Status Close() override {
     Reservation end;
     {

@@ -82,6 +82,11 @@ class LogWriter {
   /// the last record of the old segment and the first of the new one.
   virtual Result<uint64_t> Roll(const std::function<void()>& on_switch) = 0;
 
+  /// Roll, and take a sequence number that lies between those of the old segment and those of the
+  /// new one, for rows that do not go through the log. `in_turn` runs like `on_switch`.
+  virtual Result<SequenceNumber> TakeSequence(
+      const std::function<void(SequenceNumber)>& in_turn) = 0;
+
   /// Write the clean-close record and sync. No appends may be under way or follow.
   virtual Status Close() = 0;
 
