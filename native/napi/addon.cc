@@ -18,6 +18,7 @@ NAPI_MODULE_INIT() {
   if (Environment::Create(env) == nullptr) return nullptr;
   RegisterModule(env, exports);
   RegisterDatabase(env, exports);
+  RegisterCopies(env, exports);
   RegisterState(env, exports);
   RegisterSnapshot(env, exports);
   RegisterWriteBatch(env, exports);

@@ -25,6 +25,7 @@ class Handle {
     kJobManager,
     kProducer,
     kMockCluster,
+    kOperation,
     kSnapshot,
     kWriteBatch,
     kState,
