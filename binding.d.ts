@@ -18,6 +18,7 @@ export type PushSourceHandle = Handle<'pushSource'>
 export type SourceHandle = Handle<'source'>
 export type ProducerHandle = Handle<'producer'>
 export type MockClusterHandle = Handle<'mockCluster'>
+export type OperationHandle = Handle<'operation'>
 
 export interface DatabaseOptions {
   id?: string
@@ -104,6 +105,19 @@ export function databaseListTables(database: DatabaseHandle): { name: string, is
 export function databaseWritable(database: DatabaseHandle): boolean
 export function databaseMetrics(database: DatabaseHandle): Record<string, unknown>
 export function databaseOn(database: DatabaseHandle, listener: (event: string, info: object) => void): void
+
+// copies_binding.cc
+export function operationNew(): OperationHandle
+export function operationCancel(operation: OperationHandle): void
+export function operationProgress(operation: OperationHandle): { done: number, total: number }
+export function databaseCheckpoint(database: DatabaseHandle, dir: string, operation: OperationHandle): Promise<void>
+export function databaseBackup(database: DatabaseHandle, dir: string, operation: OperationHandle): Promise<{ id: number, bytesCopied: number }>
+export function backupsList(dir: string): Promise<string>
+export function backupsVerify(dir: string, id: number, operation: OperationHandle): Promise<string>
+export function backupsPrune(dir: string, keep: number): Promise<number>
+export function backupsRestore(dir: string, id: number, target: string, operation: OperationHandle): Promise<void>
+export function databaseInspect(path: string, zoneMaps: boolean): Promise<string>
+export function databaseVerify(path: string, operation: OperationHandle): Promise<string>
 
 // state_binding.cc
 export function stateGet(state: StateHandle, key: string | Uint8Array, offset: number, snapshot?: SnapshotHandle): number

@@ -3,6 +3,13 @@ export type { Batch } from './arrow/batch.js'
 export { type ArrowCAddresses, importFromC } from './arrow/c-data.js'
 export type { ValueOptions } from './arrow/values.js'
 export { useBinding } from './binding.js'
+export type {
+  BackupInfo,
+  DatabaseInspection,
+  OperationOptions,
+  RestoreOptions,
+  VerifyReport,
+} from './database/copies.js'
 export {
   type CompactOptions,
   type CreateTableOptions,

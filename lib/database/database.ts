@@ -23,6 +23,22 @@ import { type Codec, codecOf, type ValueEncoding } from '../state/codec.js'
 import type { KeyedState, KeyedStateOptions, Timers } from '../state/keyed-state.js'
 import { checkMergedEncoding, checkStateOptions, StateBackend, type StateOptions } from '../state/state-backend.js'
 import { Table } from '../table/table.js'
+import {
+  type BackupInfo,
+  type DatabaseInspection,
+  folderRule,
+  inspectDatabase,
+  listBackups,
+  type OperationOptions,
+  operationRules,
+  pruneBackups,
+  type RestoreOptions,
+  restoreBackup,
+  runOperation,
+  verifyBackup,
+  verifyDatabase,
+  type VerifyReport,
+} from './copies.js'
 import { Snapshot } from './snapshot.js'
 import { type Durability, WriteBatch } from './write-batch.js'
 
@@ -260,22 +276,52 @@ export class Database implements AsyncDisposable {
     await binding().databaseCompact(this.#handle, options.table ?? '')
   }
 
-  /** Hard links, which open as a database. Not supported yet: throws MARBLE_NOT_SUPPORTED. */
-  async checkpoint(_dir: string): Promise<void> {
-    throw notSupported('checkpoint')
+  /**
+   * Write a copy that opens as a database: one moment over all tables, with every write that was acknowledged before the call.
+   * Files are hard links where that is possible. `dir` must not exist; it is there whole or not at all.
+   */
+  async checkpoint(dir: string): Promise<void> {
+    this.#checkOpen()
+    checkValue('checkpoint', 'dir', dir, folderRule)
+    await runOperation({}, operation => binding().databaseCheckpoint(this.#handle, dir, operation))
   }
 
-  /** Copies what the directory lacks. Not supported yet: throws MARBLE_NOT_SUPPORTED. */
-  async backup(
-    _dir: string,
-    _options?: { signal?: AbortSignal; onProgress?: (progress: Progress) => void },
-  ): Promise<{ id: number; bytesCopied: number }> {
-    throw notSupported('backup')
+  /** Add a backup to those in the folder `dir`, copying only what it lacks. Database.restore brings any of them back. */
+  async backup(dir: string, options: OperationOptions = {}): Promise<{ id: number; bytesCopied: number }> {
+    this.#checkOpen()
+    checkValue('backup', 'dir', dir, folderRule)
+    checkOptions('backup', options, operationRules)
+    return runOperation(options, operation => binding().databaseBackup(this.#handle, dir, operation))
   }
 
-  /** Not supported yet: throws MARBLE_NOT_SUPPORTED. */
-  static async restore(_backupDir: string, _toDir: string, _options?: { id?: number }): Promise<void> {
-    throw notSupported('restore')
+  /** Write a backup (the newest, or `id`) to a new or empty folder, which then opens as the database was. */
+  static async restore(backupDir: string, toDir: string, options: RestoreOptions = {}): Promise<void> {
+    return restoreBackup(backupDir, toDir, options)
+  }
+
+  /** The backups in a folder, oldest first. */
+  static async listBackups(dir: string): Promise<BackupInfo[]> {
+    return listBackups(dir)
+  }
+
+  /** Read every byte of a backup (the newest, or `id`) and compare it with its checksums. */
+  static async verifyBackup(dir: string, options: RestoreOptions = {}): Promise<VerifyReport> {
+    return verifyBackup(dir, options)
+  }
+
+  /** Remove all backups but the newest `keep`, and the files that none of those needs; resolves with how many went. */
+  static async pruneBackups(dir: string, options: { keep: number }): Promise<number> {
+    return pruneBackups(dir, options)
+  }
+
+  /** What the folder of a database holds, without opening it: tables, files by level, the log. */
+  static async inspect(path: string, options: { zoneMaps?: boolean } = {}): Promise<DatabaseInspection> {
+    return inspectDatabase(path, options)
+  }
+
+  /** Check everything in the folder of a closed database: every checksum, every invariant. Changes nothing. */
+  static async verify(path: string, options: OperationOptions = {}): Promise<VerifyReport> {
+    return verifyDatabase(path, options)
   }
 
   /**
