@@ -18,6 +18,7 @@ export type PushSourceHandle = Handle<'pushSource'>
 export type SourceHandle = Handle<'source'>
 export type ProducerHandle = Handle<'producer'>
 export type MockClusterHandle = Handle<'mockCluster'>
+export type ChangesHandle = Handle<'changes'>
 export type OperationHandle = Handle<'operation'>
 
 export interface DatabaseOptions {
@@ -118,6 +119,11 @@ export function backupsPrune(dir: string, keep: number): Promise<number>
 export function backupsRestore(dir: string, id: number, target: string, operation: OperationHandle): Promise<void>
 export function databaseInspect(path: string, zoneMaps: boolean): Promise<string>
 export function databaseVerify(path: string, operation: OperationHandle): Promise<string>
+
+// changes_binding.cc
+export function changesOpen(database: DatabaseHandle, table: string, behind?: bigint): { handle: ChangesHandle, schema: string }
+export function changesNext(changes: ChangesHandle, waitMs: number): Promise<BatchChunk | undefined>
+export function changesClose(changes: ChangesHandle): void
 
 // state_binding.cc
 export function stateGet(state: StateHandle, key: string | Uint8Array, offset: number, snapshot?: SnapshotHandle): number

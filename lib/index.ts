@@ -10,6 +10,7 @@ export type {
   RestoreOptions,
   VerifyReport,
 } from './database/copies.js'
+export type { ChangesOptions } from './database/changes.js'
 export {
   type CompactOptions,
   type CreateTableOptions,

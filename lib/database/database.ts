@@ -23,6 +23,7 @@ import { type Codec, codecOf, type ValueEncoding } from '../state/codec.js'
 import type { KeyedState, KeyedStateOptions, Timers } from '../state/keyed-state.js'
 import { checkMergedEncoding, checkStateOptions, StateBackend, type StateOptions } from '../state/state-backend.js'
 import { Table } from '../table/table.js'
+import { type ChangesOptions, openChanges } from './changes.js'
 import {
   type BackupInfo,
   type DatabaseInspection,
@@ -325,11 +326,14 @@ export class Database implements AsyncDisposable {
   }
 
   /**
-   * Committed changes of a table from a sequence number or snapshot on, cut at commits; first column `op`. Not supported yet:
-   * throws MARBLE_NOT_SUPPORTED.
+   * Committed changes of a table behind a sequence number or snapshot (without one: from now on), cut at commits. First column `op`:
+   * '+I' a row of a table without a primary key, '+U' a row put by key, '-D' a row deleted (its key; the rest is null). The log is kept
+   * from the call on, within a limit; beyond it, and when it is gone already, MARBLE_TOO_FAR_BEHIND.
    */
-  changes(_table: string, _options?: { from?: bigint | Snapshot; signal?: AbortSignal }): AsyncIterable<Batch> {
-    throw notSupported('changes')
+  changes(table: string, options: ChangesOptions = {}): AsyncIterable<Batch> {
+    this.#checkOpen()
+    checkValue('changes', 'table', table, rule.name)
+    return openChanges(this, this.table(table).name, options)
   }
 
   /** False: the next write may have to wait. */

@@ -214,8 +214,8 @@ struct ChangeBatch {
   /// row deleted (its key, nulls else), "+M" a merge operand in the value's column. Then the
   /// table's columns; those outside the key are nullable. In the order of the commits.
   std::shared_ptr<arrow::RecordBatch> rows;
-  /// Deletions of key ranges, by encoded keys, [from, to), `to` empty: to the end. Each comes before
-  /// row `before_row` of `rows`.
+  /// Deletions of key ranges, by encoded keys, [from, to), `to` empty: to the end. Each comes
+  /// before row `before_row` of `rows`.
   struct RangeDelete {
     int64_t before_row;
     std::string from;
@@ -327,11 +327,12 @@ class DB {
   /// which has what else is done with backups.
   virtual Result<BackupInfo> Backup(const std::string& dir, const CopyControl& control) = 0;
 
-  /// Load sorted rows straight into files, past the log and the memtables. `next` gives batches of
-  /// the table's schema until it gives null; keys ascend strictly over all of them (tables without
-  /// a key: in the order given), else kInvalidArgument names the row. The rows become visible
-  /// together, newer than every write acknowledged before, durable against power loss. Not for
-  /// unlogged tables. Writers go on; those of other rows of this table too.
+  /// Load sorted rows straight into files, past the log and the memtables. `next`, called on
+  /// threads of the scheduler one call at a time, gives batches of the table's schema until it
+  /// gives null; keys ascend strictly over all of them (tables without a key: in the order given),
+  /// else kInvalidArgument names the row. The rows become visible together, newer than every write
+  /// acknowledged before, durable against power loss. Not for unlogged tables. Writers go on; those
+  /// of other rows of this table too.
   using BatchSource = std::function<Result<std::shared_ptr<arrow::RecordBatch>>()>;
   virtual Result<BulkLoadInfo> BulkLoad(const TableHandle& table, const BatchSource& next,
                                         const CopyControl& control) = 0;

@@ -80,12 +80,10 @@ class SortedBatches : public RowProducer {
     for (int64_t row = 0; row < rows->num_rows(); ++row) {
       if (info_.keyed()) {
         const auto i = static_cast<size_t>(row);
-        MARBLE_RETURN_NOT_OK(
-            TakeKey({keys.data() + offsets[i], offsets[i + 1] - offsets[i]}, out));
+        MARBLE_RETURN_NOT_OK(TakeKey({keys.data() + offsets[i], offsets[i + 1] - offsets[i]}, out));
       }
-      MARBLE_RETURN_NOT_OK(expires_ == 0
-                               ? out->AddRows(rows, row, 1, 0)
-                               : out->AddRow(rows, row, 0, RowKind::kPut, expires_));
+      MARBLE_RETURN_NOT_OK(expires_ == 0 ? out->AddRows(rows, row, 1, 0)
+                                         : out->AddRow(rows, row, 0, RowKind::kPut, expires_));
       ++rows_;
       out->EndOfKey();
     }
@@ -150,12 +148,11 @@ Status DbImpl::WriteBulkFiles(const TableHandle& table, const BatchSource& next,
     return next();
   };
   SortedBatches* rows = nullptr;
-  RunPipeline run(executor_->scheduler(), table->info_ref(), std::move(options),
-                  [&](RunBuilder*) {
-                    auto producer = std::make_unique<SortedBatches>(table, polled, control);
-                    rows = producer.get();
-                    return producer;
-                  });
+  RunPipeline run(executor_->scheduler(), table->info_ref(), std::move(options), [&](RunBuilder*) {
+    auto producer = std::make_unique<SortedBatches>(table, polled, control);
+    rows = producer.get();
+    return producer;
+  });
   MARBLE_RETURN_NOT_OK(run.Start());
   MARBLE_ASSIGN_OR_RETURN(out->metas, run.Finish());
   out->info.rows = rows->rows();
@@ -239,11 +236,10 @@ Result<bool> DbImpl::InstallBulkFiles(const TableHandle& table, BulkFiles* files
       [&] {
         std::vector<LevelFile> added;
         for (auto& reader : files->readers) {
-          added.push_back(
-              {files->info.level,
-               std::make_shared<SstFile>(options_.file_system, dir_, std::move(reader),
-                                         options_.verify_reads != VerifyReads::kAlways, budget_,
-                                         sequence)});
+          added.push_back({files->info.level,
+                           std::make_shared<SstFile>(options_.file_system, dir_, std::move(reader),
+                                                     options_.verify_reads != VerifyReads::kAlways,
+                                                     budget_, sequence)});
         }
         files->readers.clear();
         table->bulk_loaded.store(sequence);

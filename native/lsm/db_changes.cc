@@ -26,8 +26,12 @@ constexpr std::chrono::milliseconds kLookAgain{5};
 std::shared_ptr<arrow::Schema> ChangeSchema(const TableDescriptor& table) {
   const std::set<int> keys(table.key_columns.begin(), table.key_columns.end());
   arrow::FieldVector fields{arrow::field("op", arrow::utf8(), false)};
+  // A column of the table that is called op, too, comes as op0.
+  std::string other = "op";
+  for (int n = 0; table.schema->GetFieldIndex(other) >= 0; ++n) other = "op" + std::to_string(n);
   for (int c = 0; c < table.schema->num_fields(); ++c) {
-    const auto& field = table.schema->field(c);
+    auto field = table.schema->field(c);
+    if (field->name() == "op") field = field->WithName(other);
     const bool always = keys.empty() || keys.contains(c);
     fields.push_back(always ? field : field->WithNullable(true));
   }

@@ -19,6 +19,7 @@ NAPI_MODULE_INIT() {
   RegisterModule(env, exports);
   RegisterDatabase(env, exports);
   RegisterCopies(env, exports);
+  RegisterChanges(env, exports);
   RegisterState(env, exports);
   RegisterSnapshot(env, exports);
   RegisterWriteBatch(env, exports);

@@ -13,6 +13,7 @@ void Export(napi_env env, napi_value exports, const char* name, napi_callback ca
 
 void RegisterModule(napi_env env, napi_value exports);
 void RegisterDatabase(napi_env env, napi_value exports);
+void RegisterChanges(napi_env env, napi_value exports);
 void RegisterCopies(napi_env env, napi_value exports);
 void RegisterState(napi_env env, napi_value exports);
 void RegisterSnapshot(napi_env env, napi_value exports);

@@ -26,6 +26,7 @@ class Handle {
     kProducer,
     kMockCluster,
     kOperation,
+    kChanges,
     kSnapshot,
     kWriteBatch,
     kState,

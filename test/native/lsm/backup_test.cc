@@ -268,17 +268,17 @@ struct Faulty {
   Contents first;
   Contents second;
 };
-constexpr char kBackups[] = "/root/b";
+constexpr char kBackups[] = "/disk/b";
 
 Faulty MakeFaulty(bool track_power) {
   Faulty out;
   auto memory = std::make_shared<io::MemoryFileSystem>();
-  Must(memory->CreateDirs("/root"));
+  Must(memory->CreateDirs("/disk"));
   out.files = Must(
-      io::FaultInjectionFileSystem::Make(memory, "/root", {io::LogFileKind::kAny, track_power}));
+      io::FaultInjectionFileSystem::Make(memory, "/disk", {io::LogFileKind::kAny, track_power}));
   DbOptions options = SmallOptions();
   options.file_system = out.files;
-  out.db = Must(DB::Open("/root/db", options));
+  out.db = Must(DB::Open("/disk/db", options));
   const auto a = Must(out.db->CreateTable(StateFamily("a"), true));
   (void)CopiedTables(out.db.get());
   for (int i = 0; i < 3; ++i) {
@@ -334,16 +334,16 @@ void FailEachCall(const std::function<Status(const Faulty&)>& step,
 TEST(BackupFaultTest, AnErrorOfAnyCallLeavesTheOlderBackupsAndTheNextTrySucceeds) {
   FailEachCall([](const Faulty& f) { return f.db->Backup(kBackups, {}).status(); },
                [](const Faulty& f, const Status& status) {
-                 EXPECT_EQ(Restored(f.files, 1, "/root/r1"), f.first);
+                 EXPECT_EQ(Restored(f.files, 1, "/disk/r1"), f.first);
                  if (status.ok()) {
-                   EXPECT_EQ(Restored(f.files, 2, "/root/r2"), f.second);
+                   EXPECT_EQ(Restored(f.files, 2, "/disk/r2"), f.second);
                  }
                  const auto next = Must(f.db->Backup(kBackups, {}));
-                 EXPECT_EQ(Restored(f.files, next.id, "/root/r3"), f.second);
+                 EXPECT_EQ(Restored(f.files, next.id, "/disk/r3"), f.second);
                  for (const BackupInfo& info : Must(ListBackups(f.files.get(), kBackups))) {
                    EXPECT_TRUE(Must(VerifyBackup(f.files.get(), kBackups, info.id, {})).ok());
                  }
-                 for (const std::string& name : NamesIn(f.files.get(), "/root/b/files")) {
+                 for (const std::string& name : NamesIn(f.files.get(), "/disk/b/files")) {
                    EXPECT_FALSE(name.ends_with(".tmp")) << name;
                  }
                });
@@ -368,17 +368,17 @@ TEST(BackupFaultTest, AnErrorOfAnyCallOfPruneLeavesTheKeptBackupsWhole) {
 TEST(BackupFaultTest, AnErrorOfAnyCallOfRestoreLeavesNothingUnderTheName) {
   FailEachCall(
       [](const Faulty& f) {
-        return RestoreBackup(f.files.get(), kBackups, 1, f.files, "/root/r", {});
+        return RestoreBackup(f.files.get(), kBackups, 1, f.files, "/disk/r", {});
       },
       [](const Faulty& f, const Status& status) {
-        const bool there = Must(f.files->Exists("/root/r"));
+        const bool there = Must(f.files->Exists("/disk/r"));
         EXPECT_TRUE(there || !status.ok());
         if (!there) {
-          EXPECT_EQ(Restored(f.files, 1, "/root/r"), f.first);
+          EXPECT_EQ(Restored(f.files, 1, "/disk/r"), f.first);
         }
         DbOptions options = SmallOptions();
         options.file_system = f.files;
-        EXPECT_EQ(ContentsOf(Must(DB::Open("/root/r", options)).get()), f.first);
+        EXPECT_EQ(ContentsOf(Must(DB::Open("/disk/r", options)).get()), f.first);
       });
 }
 
@@ -401,7 +401,7 @@ void LosePowerAtEachCall(const std::function<Status(const Faulty&)>& step,
     const bool acknowledged = step(faulty).ok();
     if (!faulty.files->power_lost()) faulty.files->LosePower(at);
     auto disk = std::make_shared<io::MemoryFileSystem>();
-    Must(faulty.files->Restore(disk.get(), "/root"));
+    Must(faulty.files->Restore(disk.get(), "/disk"));
     faulty.db.reset();
     acknowledged_rounds += acknowledged;
     check(disk, faulty, acknowledged);
@@ -424,7 +424,7 @@ TEST(BackupFaultTest, AfterAPowerLossEveryListedBackupIsWholeAndTheAcknowledgedO
         }
         DbOptions options = SmallOptions();
         options.file_system = disk;
-        const auto next = Must(Must(DB::Open("/root/db", options))->Backup(kBackups, {}));
+        const auto next = Must(Must(DB::Open("/disk/db", options))->Backup(kBackups, {}));
         EXPECT_EQ(next.id, listed.size() + 1);
         EXPECT_TRUE(Must(VerifyBackup(disk.get(), kBackups, 0, {})).ok());
       });
@@ -449,16 +449,16 @@ TEST(BackupFaultTest, AfterAPowerLossInPruneEveryListedBackupIsWhole) {
 TEST(BackupFaultTest, AfterAPowerLossARestoredDatabaseIsThereWholeOrNotAtAll) {
   LosePowerAtEachCall(
       [](const Faulty& f) {
-        return RestoreBackup(f.files.get(), kBackups, 0, f.files, "/root/new/r", {});
+        return RestoreBackup(f.files.get(), kBackups, 0, f.files, "/disk/new/r", {});
       },
       [](const std::shared_ptr<io::MemoryFileSystem>& disk, const Faulty& f, bool acknowledged) {
-        if (!Must(disk->Exists("/root/new/r"))) {
+        if (!Must(disk->Exists("/disk/new/r"))) {
           EXPECT_FALSE(acknowledged);
           return;
         }
         DbOptions options = SmallOptions();
         options.file_system = disk;
-        EXPECT_EQ(ContentsOf(Must(DB::Open("/root/new/r", options)).get()), f.first);
+        EXPECT_EQ(ContentsOf(Must(DB::Open("/disk/new/r", options)).get()), f.first);
       });
 }
 

@@ -278,16 +278,16 @@ TEST(BulkLoadTest, FitsBetweenRandomWritersFlushesAndCompactions) {
 TEST(BulkLoadTest, IsThereAsAWholeOrNotAtAllAfterAPowerLoss) {
   const auto make = [] {
     auto memory = std::make_shared<io::MemoryFileSystem>();
-    Must(memory->CreateDirs("/root"));
-    return Must(io::FaultInjectionFileSystem::Make(memory, "/root", {}));
+    Must(memory->CreateDirs("/disk"));
+    return Must(io::FaultInjectionFileSystem::Make(memory, "/disk", {}));
   };
   const auto run = [](const std::shared_ptr<io::FaultInjectionFileSystem>& files,
                       const std::function<void()>& before) -> Status {
     DbOptions options = SmallOptions();
     options.file_system = files;
-    MARBLE_ASSIGN_OR_RETURN(const auto db, DB::Open("/root/db", options));
+    MARBLE_ASSIGN_OR_RETURN(const auto db, DB::Open("/disk/db", options));
     MARBLE_ASSIGN_OR_RETURN(const auto s, db->CreateTable(StateFamily("s"), true));
-    MARBLE_RETURN_NOT_OK(files->SyncDir("/root"));  // the database's own folder
+    MARBLE_RETURN_NOT_OK(files->SyncDir("/disk"));  // the database's own folder
     before();
     return db->BulkLoad(s, SourceOf({StateBatch(Rows(0, 2000, std::string(50, 'v')))}), {})
         .status();
@@ -303,10 +303,10 @@ TEST(BulkLoadTest, IsThereAsAWholeOrNotAtAllAfterAPowerLoss) {
     const bool acknowledged = run(files, [&] { files->LosePowerAt(at, at); }).ok();
     if (!files->power_lost()) files->LosePower(at);
     auto disk = std::make_shared<io::MemoryFileSystem>();
-    ASSERT_OK(files->Restore(disk.get(), "/root"));
+    ASSERT_OK(files->Restore(disk.get(), "/disk"));
     DbOptions options = SmallOptions();
     options.file_system = disk;
-    const auto db = Must(DB::Open("/root/db", options));
+    const auto db = Must(DB::Open("/disk/db", options));
     const size_t rows = ScanState(db.get(), Must(db->CreateTable(StateFamily("s"), true))).size();
     EXPECT_TRUE(rows == 2000 || (rows == 0 && !acknowledged)) << rows;
     ++(rows == 0 ? absent : whole);

@@ -205,12 +205,12 @@ struct Faulty {
 Faulty MakeFaulty(bool track_power) {
   Faulty out;
   auto memory = std::make_shared<io::MemoryFileSystem>();
-  Must(memory->CreateDirs("/root"));
+  Must(memory->CreateDirs("/disk"));
   out.files = Must(
-      io::FaultInjectionFileSystem::Make(memory, "/root", {io::LogFileKind::kAny, track_power}));
+      io::FaultInjectionFileSystem::Make(memory, "/disk", {io::LogFileKind::kAny, track_power}));
   DbOptions options = SmallOptions();
   options.file_system = out.files;
-  out.db = Must(DB::Open("/root/db", options));
+  out.db = Must(DB::Open("/disk/db", options));
   {
     RandomWriter writer(out.db.get(), 1, 7);
     writer.WaitFor(150);
@@ -228,7 +228,7 @@ TEST(CheckpointTest, AnErrorOfAnyCallLeavesNothingUnderTheNameAndTheNextTrySucce
   DbOptions options = SmallOptions();
   options.file_system = faulty.files;
   const auto before = faulty.files->calls();
-  ASSERT_OK(faulty.db->Checkpoint("/root/copy0", {}).status());
+  ASSERT_OK(faulty.db->Checkpoint("/disk/copy0", {}).status());
   auto classes = faulty.files->calls();
   int failed = 0, round = 0;
   for (const auto& [call, count] : classes) {
@@ -237,7 +237,7 @@ TEST(CheckpointTest, AnErrorOfAnyCallLeavesNothingUnderTheNameAndTheNextTrySucce
     for (uint64_t nth = 1; nth <= std::min<uint64_t>(times, 4); ++nth) {
       SCOPED_TRACE(std::string(io::FileOpName(call.op)) + " " + call.place + " " +
                    std::to_string(nth));
-      const std::string path = "/root/copy" + std::to_string(++round);
+      const std::string path = "/disk/copy" + std::to_string(++round);
       io::Fault fault;
       fault.op = call.op;
       fault.place = call.place;
@@ -265,7 +265,7 @@ TEST(CheckpointTest, AnErrorOfAnyCallLeavesNothingUnderTheNameAndTheNextTrySucce
 TEST(CheckpointTest, AfterAPowerLossItIsThereWholeOrNotAtAllAndAlwaysOnceAcknowledged) {
   Faulty counted = MakeFaulty(true);
   const uint64_t before = counted.files->total_calls();
-  ASSERT_OK(counted.db->Checkpoint("/root/copy", {}).status());
+  ASSERT_OK(counted.db->Checkpoint("/disk/copy", {}).status());
   const uint64_t calls = counted.files->total_calls() - before;
   ASSERT_GT(calls, 20u);
   int whole = 0, absent = 0;
@@ -273,22 +273,22 @@ TEST(CheckpointTest, AfterAPowerLossItIsThereWholeOrNotAtAllAndAlwaysOnceAcknowl
     SCOPED_TRACE(at);
     Faulty faulty = MakeFaulty(true);
     if (at <= calls) faulty.files->LosePowerAt(at, at);
-    const bool acknowledged = faulty.db->Checkpoint("/root/copy", {}).ok();
+    const bool acknowledged = faulty.db->Checkpoint("/disk/copy", {}).ok();
     if (!faulty.files->power_lost()) faulty.files->LosePower(at);
     auto disk = std::make_shared<io::MemoryFileSystem>();
-    ASSERT_OK(faulty.files->Restore(disk.get(), "/root"));
+    ASSERT_OK(faulty.files->Restore(disk.get(), "/disk"));
     faulty.db.reset();
-    const bool there = Must(disk->Exists("/root/copy"));
+    const bool there = Must(disk->Exists("/disk/copy"));
     EXPECT_TRUE(there || !acknowledged);
     ++(there ? whole : absent);
     DbOptions options = SmallOptions();
     options.file_system = disk;
     if (!there) {
-      const auto db = Must(DB::Open("/root/db", options));
-      ASSERT_OK(db->Checkpoint("/root/copy", {}).status());
+      const auto db = Must(DB::Open("/disk/db", options));
+      ASSERT_OK(db->Checkpoint("/disk/copy", {}).status());
       continue;
     }
-    const auto copied = Must(DB::Open("/root/copy", options));
+    const auto copied = Must(DB::Open("/disk/copy", options));
     EXPECT_EQ(ContentsOf(copied.get()), faulty.model);
   }
   EXPECT_GT(whole, 0);
