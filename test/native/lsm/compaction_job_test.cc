@@ -198,9 +198,9 @@ TEST_F(CompactionJobTest, SequencesAreWrittenOnlyWhereASnapshotNeedsThem) {
   EXPECT_EQ(metas_[0].max_sequence, 50u);
   job.rules.snapshots = {49};
   EXPECT_THAT(Run(job), ElementsAre(Put("a", 50), Put("a", 40), Put("b", 50)));
-  // A file without sequences is one whose rows every snapshot sees: 0 says that.
+  // In a file without sequences all rows have the one that the manifest says of it.
   job.runs = {{File({Put("a", 60)}, true)}, {File({Put("a", 30), Put("c", 30)})}};
-  EXPECT_THAT(Run(job), ElementsAre(Put("a", 60), Put("a", 0), Put("c", 0)));
+  EXPECT_THAT(Run(job), ElementsAre(Put("a", 60), Put("a", 30), Put("c", 30)));
 }
 
 std::vector<Row> ManyRows(int from, int to, int step, SequenceNumber sequence) {
@@ -372,7 +372,7 @@ TEST_F(CompactionJobTest, FilesWithoutAKeyAreJoinedInTheOrderOfWriting) {
         static_cast<const arrow::UInt64Array&>(*batch->column(joined->reader->seq_column()));
     for (int64_t i = 0; i < batch->num_rows(); ++i, ++next) {
       ASSERT_EQ(n.Value(i), next);
-      ASSERT_EQ(seq.Value(i), next < 100 ? 0u : next < 300 ? 20u : 30u);
+      ASSERT_EQ(seq.Value(i), next < 100 ? 10u : next < 300 ? 20u : 30u);
     }
   }
   EXPECT_EQ(next, 450);
