@@ -7,6 +7,7 @@
 
 #include "lsm/compaction/flush_job.h"
 #include "lsm/db_impl.h"
+#include "lsm/mutation.h"
 #include "lsm/wal/log_format.h"
 
 namespace marble::lsm {
@@ -278,12 +279,19 @@ Status DbImpl::FlushOldest() {
                                     executor_->scheduler()));
       AddFiles(item.metas, &event);
     }
-    if (event.files > 0) MARBLE_RETURN_NOT_OK(options_.file_system->SyncDir(dir_));
+    if (event.files > 0 && !Mutated(Mutant::kDropFolderFsync)) {
+      MARBLE_RETURN_NOT_OK(options_.file_system->SyncDir(dir_));
+    }
     for (Flushed& item : work) {
       MARBLE_ASSIGN_OR_RETURN(item.files, OpenFiles(item.table->info(), item.metas));
     }
     event.phase = DbEvent::Phase::kInstall;
     Emit(event);
+    if (Mutated(Mutant::kRemoveLogEarly)) {
+      for (const std::string& log : generation->log_paths) {
+        (void)options_.file_system->Remove(log);
+      }
+    }
     return LogAndInstall(
         [&]() -> std::optional<VersionEdit> {
           VersionEdit edit;

@@ -178,11 +178,18 @@ void DbImpl::CompactionWork(const std::shared_ptr<CompactionTask>& task) {
     for (const auto& file : task->overlapped) file->busy = false;
     std::erase(running_, task);
     if (!task->table->dropped()) UpdateShape(task->table.get());
+    if (task->manual == nullptr) {
+      if (status.ok()) compaction_backoff_.delay = {};
+      if (full && !compaction_backoff_.waiting) {
+        BackOff(&compaction_backoff_, Executor::Kind::kCompaction,
+                task->plan.input_bytes + task->plan.overlapped_bytes);
+      }
+    }
   }
   // Before anybody is told that it is done: replaced files that nobody reads are gone by then.
   task->inputs.clear();
   task->overlapped.clear();
-  task->version = nullptr;
+  task->version.reset();
   {
     std::lock_guard lock(mutex_);
     if (task->manual != nullptr) {
@@ -192,13 +199,6 @@ void DbImpl::CompactionWork(const std::shared_ptr<CompactionTask>& task) {
         task->manual->done = true;
         std::erase(manual_, task->manual);
       }
-    } else if (full) {
-      if (!compaction_backoff_.waiting) {
-        BackOff(&compaction_backoff_, Executor::Kind::kCompaction,
-                task->plan.input_bytes + task->plan.overlapped_bytes);
-      }
-    } else if (status.ok()) {
-      compaction_backoff_.delay = {};
     }
     UpdateStall();
     ScheduleWork();

@@ -19,6 +19,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -174,6 +175,9 @@ class DbImpl : public DB {
   Status LoadTables(const ManifestState& state);
   /// Replay the log, fix its end in a new manifest, start the new log.
   Status Recover(ManifestState state, uint64_t manifest_number, bool torn_manifest);
+  /// The ends of manifest and log of a database that was closed fit each other.
+  Status CheckClosedTogether(const RecoveryResult& log, const std::vector<FixedEnd>& fixed_ends,
+                             uint64_t first_segment, uint64_t manifest_number) const;
   Status RemoveOrphans(const ManifestState& state, uint64_t manifest_number);
 
   // --- writes (db_write.cc) -----------------------------------------------------------------
@@ -297,6 +301,11 @@ class DbImpl : public DB {
   const std::shared_ptr<SnapshotList> snapshots_ = std::make_shared<SnapshotList>();
 
   std::string database_id_;  // 16 bytes
+  // What the manifest said when it was read; for recovery.
+  std::optional<LogPosition> closed_at_;
+  bool manifest_has_marks_ = false;
+  uint64_t manifest_bytes_ = 0;
+  TableId next_table_id_ = 0;  // beyond all that the manifest and, truncated, the log know
   std::unique_ptr<LogWriter> log_;
   std::shared_ptr<LogPins> log_pins_;  // set when the log is
   LogWriter::Publish apply_;  // Apply, made once

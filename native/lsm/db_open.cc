@@ -115,6 +115,31 @@ StallLimits StallLimitsOf(const DbOptions& o) {
   limits.pending_stop = o.pending_compaction_stop_bytes;
   return limits;
 }
+
+/// Create the folder, with those above it, so that it survives a power loss: each in its parent.
+Status CreateDatabaseDir(io::FileSystem* files, const std::string& dir) {
+  // A database that exists has a durable folder. Of one that is being made the folder may be there
+  // already and still not be durable: a process that was killed made it.
+  MARBLE_ASSIGN_OR_RETURN(const bool exists, files->Exists(dir + "/" + kCurrentName));
+  if (exists) return Status::OK();
+  std::vector<std::string> parents = {io::ParentOf(dir)};
+  while (true) {
+    MARBLE_ASSIGN_OR_RETURN(const bool there, files->Exists(parents.back()));
+    const std::string above = io::ParentOf(parents.back());
+    if (there || above == parents.back()) break;
+    parents.push_back(above);
+  }
+  MARBLE_RETURN_NOT_OK(files->CreateDirs(dir));
+  for (const std::string& parent : parents) {
+    const Status synced = files->SyncDir(parent);
+    // A folder that may be passed but not read (a home folder, say) cannot be synced.
+    if (!synced.ok() && files->List(parent).ok()) {
+      return MakeError(CodeOf(synced), "make the folder " + dir + " durable: " + MessageOf(synced));
+    }
+  }
+  return Status::OK();
+}
+
 }  // namespace
 
 DbImpl::DbImpl(std::string path, std::string dir, DbOptions options)
@@ -147,7 +172,7 @@ Result<std::shared_ptr<DB>> DbImpl::Open(const std::string& path, const DbOption
     return MakeError(ErrorCode::kNotFound,
                      "there is no database at " + path + ", and the option create is false");
   }
-  MARBLE_RETURN_NOT_OK(options.file_system->CreateDirs(dir));
+  MARBLE_RETURN_NOT_OK(CreateDatabaseDir(options.file_system.get(), dir));
   std::shared_ptr<DbImpl> db(new DbImpl(path, std::move(dir), std::move(options)));
   const Status started = db->Start();
   if (!started.ok()) {
@@ -164,6 +189,9 @@ Status DbImpl::Start() {
   uint64_t manifest_number = 0;
   bool torn = false;
   if (loaded) {
+    closed_at_ = loaded->closed_at;
+    manifest_has_marks_ = loaded->has_marks;
+    manifest_bytes_ = loaded->bytes;
     state = std::move(loaded->state);
     manifest_number = loaded->manifest_number;
     torn = loaded->torn_tail;
@@ -191,7 +219,13 @@ Status DbImpl::Start() {
     state.database_id = NewDatabaseId();
     state.integration_id = options_.id;
   }
-  MARBLE_RETURN_NOT_OK(LoadTables(state));
+  const Status loaded_tables = LoadTables(state);
+  if (CodeOf(loaded_tables) == ErrorCode::kCorruption) {
+    return MakeError(ErrorCode::kCorruption, MessageOf(loaded_tables) +
+                                                 " (which files there are is said by " +
+                                                 ManifestName(manifest_number) + ")");
+  }
+  MARBLE_RETURN_NOT_OK(loaded_tables);
   MARBLE_RETURN_NOT_OK(Recover(std::move(state), manifest_number, torn));
   std::shared_ptr<task::TaskScheduler> scheduler = options_.scheduler;
   if (options_.threads > 0) {
@@ -238,7 +272,19 @@ Status DbImpl::Recover(ManifestState state, uint64_t manifest_number, bool torn_
   recovery.first_segment = state.log_first_segment;
   recovery.fixed_ends = state.fixed_ends;
   recovery.truncate_corruption = options_.recovery == Recovery::kTruncate;
-  MARBLE_ASSIGN_OR_RETURN(const RecoveryResult result, RecoverLog(recovery, apply_));
+  next_table_id_ = state.next_table_id;
+  auto recovered = RecoverLog(recovery, apply_);
+  if (CodeOf(recovered.status()) == ErrorCode::kCorruption && manifest_number > 0) {
+    return MakeError(ErrorCode::kCorruption, MessageOf(recovered.status()) +
+                                                 " (where the log begins is said by " +
+                                                 ManifestName(manifest_number) + ")");
+  }
+  MARBLE_ASSIGN_OR_RETURN(const RecoveryResult result, std::move(recovered));
+  state.next_table_id = std::max(state.next_table_id, next_table_id_);
+  if (!recovery.truncate_corruption) {
+    MARBLE_RETURN_NOT_OK(
+        CheckClosedTogether(result, state.fixed_ends, state.log_first_segment, manifest_number));
+  }
 
   // What was read now ends where it was found to end, whatever a later crash leaves.
   uint64_t last_segment = state.log_first_segment - 1;
@@ -297,6 +343,40 @@ Status DbImpl::Recover(ManifestState state, uint64_t manifest_number, bool torn_
   return Status::OK();
 }
 
+Status DbImpl::CheckClosedTogether(const RecoveryResult& log,
+                                   const std::vector<FixedEnd>& fixed_ends, uint64_t first_segment,
+                                   uint64_t manifest_number) const {
+  uint64_t last_read = 0;
+  for (const FixedEnd& end : log.ends) {
+    if (end.end_offset > 0) last_read = std::max(last_read, end.segment_id);
+  }
+  const std::string manifest = dir_ + "/" + ManifestName(manifest_number);
+  if (closed_at_ && log.end < *closed_at_) {
+    return MakeError(
+        ErrorCode::kCorruption,
+        "the log in " + dir_ + " is cut off: " +
+            (last_read == 0 ? dir_ + "/" + LogName(first_segment) + " is missing or empty"
+                            : dir_ + "/" + LogName(last_read) + " ends at log offset " +
+                                  std::to_string(log.end)) +
+            ", but the log reached " + std::to_string(*closed_at_) +
+            " when the database was closed. Restore a backup, or open with recovery: 'truncate' to "
+            "go on without what is missing");
+  }
+  // A clean close in a segment with a fixed end is older than this manifest: the process ended
+  // before it had written a record of its own.
+  const bool of_this_manifest =
+      std::none_of(fixed_ends.begin(), fixed_ends.end(),
+                   [&](const FixedEnd& end) { return end.segment_id == log.close_segment; });
+  if (log.clean_close && of_this_manifest && manifest_has_marks_ && !closed_at_) {
+    return MakeError(
+        ErrorCode::kCorruption,
+        manifest + ": cut off or damaged at offset " + std::to_string(manifest_bytes_) +
+            ": the log says that the database was closed, and the manifest does not. Restore a "
+            "backup, or open with recovery: 'truncate' to go on without what is missing");
+  }
+  return Status::OK();
+}
+
 Status DbImpl::RemoveOrphans(const ManifestState& state, uint64_t manifest_number) {
   std::set<uint64_t> segments;
   for (const FixedEnd& end : state.fixed_ends) segments.insert(end.segment_id);
@@ -340,7 +420,16 @@ Status DbImpl::Close() {
   while (calls_.load() > 0) std::this_thread::sleep_for(std::chrono::microseconds(100));
   StopBackground();
   Status status;
-  if (log_ != nullptr) status = log_->Close();
+  if (log_ != nullptr) {
+    // The log is durable, then the manifest says up to where, then the log says that it was closed:
+    // so each end is told from one that was cut off.
+    status = log_->Sync(log_->published());
+    if (status.ok()) status = manifest_->Close(log_->published());
+    const Status closed = log_->Close(status.ok());
+    // No room to say so: nothing is lost, the next open takes it for a crash.
+    if (CodeOf(status) == ErrorCode::kNoSpace) status = Status::OK();
+    if (status.ok()) status = closed;
+  }
   {
     // Memory goes now, except what iterators and values still refer to.
     std::lock_guard lock(mutex_);

@@ -8,6 +8,7 @@
 
 #include "base/hash.h"
 #include "lsm/db_impl.h"
+#include "lsm/mutation.h"
 #include "lsm/read/point_reader.h"
 #include "lsm/write/write_batch_rep.h"
 
@@ -170,9 +171,15 @@ Status DbImpl::Apply(const PublishedRecord& record, const UnloggedPayload& unlog
       if (memtable != nullptr) memtable->Pin(record.segment);
     }
   }
-  MARBLE_RETURN_NOT_OK(
+  if (Mutated(Mutant::kVisibleEarly)) visible_sequence_.store(record.sequence);
+  const Status applied =
       ApplyPayload({reinterpret_cast<const char*>(record.payload), record.payload_bytes},
-                   record.segment, record.sequence));
+                   record.segment, record.sequence);
+  if (!applied.ok()) {
+    return MakeError(CodeOf(applied), "log segment " + record.segment->path() +
+                                          ", the record that ends at log offset " +
+                                          std::to_string(record.end) + ": " + MessageOf(applied));
+  }
   if (!unlogged.bytes.empty()) {
     std::string_view bytes = unlogged.bytes;
     std::shared_ptr<const void> owner = unlogged.owner;
@@ -229,7 +236,19 @@ Status DbImpl::ApplyOp(const DecodedOp& op, const std::shared_ptr<const void>& o
       op.table < active_->memtables.size() ? active_->memtables[op.table].get() : nullptr;
   if (memtable == nullptr) {
     MARBLE_ASSIGN_OR_RETURN(memtable, MemtableFor(op.table));
-    if (memtable == nullptr) return Status::OK();  // the table has been dropped
+    if (memtable == nullptr) {
+      // The table has been dropped; or it was created by an edit that the manifest has lost.
+      if (log_ != nullptr || op.table < next_table_id_) return Status::OK();
+      if (options_.recovery == Recovery::kTruncate) {
+        next_table_id_ = op.table + 1;  // no later table must get what was written to this one
+        return Status::OK();
+      }
+      return MakeError(ErrorCode::kCorruption,
+                       "it writes to table " + std::to_string(op.table) +
+                           ", which the manifest does not know yet: the manifest was cut off. "
+                           "Restore a backup, or open with recovery: 'truncate' to go on without "
+                           "that table");
+    }
   }
   // Log segments are pinned where they are begun.
   if (!memtable->info().descriptor.options.logged) memtable->Pin(owner);

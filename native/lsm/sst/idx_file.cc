@@ -91,7 +91,8 @@ Result<std::unique_ptr<IdxFile>> IdxFile::Open(io::FileSystem* files, const std:
                                    " bytes are too few for an index file");
   }
   if (all.substr(0, kMagic.size()) != kMagic || all.substr(all.size() - kMagic.size()) != kMagic) {
-    return IdxCorruption(path, "this is no index file (magic bytes missing)");
+    return IdxCorruption(
+        path, "this is no index file (the magic bytes at offset 0 or at the end are wrong)");
   }
   const auto version = static_cast<uint8_t>(all[kMagic.size()]);
   if (version != kIdxVersion) {
@@ -105,13 +106,15 @@ Result<std::unique_ptr<IdxFile>> IdxFile::Open(io::FileSystem* files, const std:
   const uint64_t directory_end = all.size() - kFooterBytes;
   if (count > kMaxSections || directory_offset > directory_end ||
       directory_end - directory_offset != uint64_t{count} * kEntryBytes) {
-    return IdxCorruption(path, "the footer names an impossible directory");
+    return IdxCorruption(path, "the footer at offset " + std::to_string(directory_end) +
+                                   " names an impossible directory");
   }
   // The CRC covers the directory and the footer up to the CRC itself.
   const std::string_view covered =
       all.substr(directory_offset, directory_end - directory_offset + kFooterBytes - 12);
   if (MaskCrc(Crc32c(covered)) != LoadFixed<uint32_t>(footer + 20)) {
-    return IdxCorruption(path, "the checksum of the directory does not match");
+    return IdxCorruption(path, "the checksum of the directory at offset " +
+                                   std::to_string(directory_offset) + " does not match");
   }
   std::unique_ptr<IdxFile> idx(new IdxFile());
   for (uint32_t i = 0; i < count; ++i) {
@@ -122,8 +125,8 @@ Result<std::unique_ptr<IdxFile>> IdxFile::Open(io::FileSystem* files, const std:
     const auto length = LoadFixed<uint64_t>(at + 16);
     if (offset % kAlignment != 0 || offset > directory_offset ||
         length > directory_offset - offset) {
-      return IdxCorruption(path,
-                           "section " + std::to_string(type) + " does not lie inside the file");
+      return IdxCorruption(path, "section " + std::to_string(type) + " at offset " +
+                                     std::to_string(offset) + " does not lie inside the file");
     }
     if ((type == 0 || type > kLastKnownSection) && (flags & kOptionalFlag) == 0) {
       return MakeError(ErrorCode::kIncompatible,
@@ -151,7 +154,8 @@ Status IdxFile::Verify() const {
   }
   if (pages == nullptr) return IdxCorruption(file_->path(), "no page checksums");
   if (pages->bytes.size() != PageCount(pages->offset) * sizeof(uint32_t)) {
-    return IdxCorruption(file_->path(), "the number of page checksums is wrong");
+    return IdxCorruption(file_->path(), "the number of page checksums at offset " +
+                                            std::to_string(pages->offset) + " is wrong");
   }
   // Pages first: they say where the damage is.
   if (pages->offset > 0) {
@@ -161,6 +165,7 @@ Status IdxFile::Verify() const {
   for (const Entry& entry : entries_) {
     if (MaskCrc(Crc32c(entry.bytes)) != entry.crc) {
       return IdxCorruption(file_->path(), "the checksum of section " + std::to_string(entry.type) +
+                                              " at offset " + std::to_string(entry.offset) +
                                               " does not match");
     }
   }

@@ -45,7 +45,17 @@ class ReaderBuffer : public arrow::Buffer {
 Result<std::shared_ptr<SstReader>> SstReader::Open(const SstReaderOptions& options,
                                                    const FileMeta& meta) {
   auto reader = std::make_shared<SstReaderImpl>(options, meta);
-  MARBLE_RETURN_NOT_OK(reader->Init());
+  const Status opened = reader->Init();
+  if (CodeOf(opened) == ErrorCode::kIo) {
+    for (const std::string& name : {SstIdxName(meta.number), SstArrowName(meta.number)}) {
+      const std::string path = options.dir + "/" + name;
+      const auto exists = options.file_system->Exists(path);
+      if (exists.ok() && !*exists) {
+        return IdxCorruption(path, "the manifest names it, and it is missing");
+      }
+    }
+  }
+  MARBLE_RETURN_NOT_OK(opened);
   return std::shared_ptr<SstReader>(std::move(reader));
 }
 
@@ -69,7 +79,8 @@ Status SstReaderImpl::Init() {
   if (options_.verify != VerifyReads::kNever && Crc32c(idx_->file().bytes()) != meta_.idx_crc) {
     // The page checksums say where; they hold for all but themselves and the directory.
     MARBLE_RETURN_NOT_OK(idx_->Verify());
-    return Damaged("the file's checksum is not the manifest's");
+    return Damaged("the file's checksum is not the manifest's, between offsets 0 and " +
+                   std::to_string(idx_->file().size()) + " and outside of its sections");
   }
   MARBLE_RETURN_NOT_OK(InitSections());
   MARBLE_RETURN_NOT_OK(CheckMeta());
@@ -81,7 +92,9 @@ Status SstReaderImpl::Init() {
   const std::string_view bytes = file_->bytes();
   if (bytes.substr(0, kArrowMagic.size()) != kArrowMagic ||
       bytes.substr(bytes.size() - kArrowMagic.size()) != kArrowMagic) {
-    return IdxCorruption(file_->path(), "this is no Arrow file (magic bytes missing)");
+    return IdxCorruption(
+        file_->path(),
+        "this is no Arrow file (the magic bytes at offset 0 or at the end are wrong)");
   }
   return Status::OK();
 }

@@ -4,6 +4,7 @@
 
 #include "base/coding.h"
 #include "base/crc32c.h"
+#include "lsm/mutation.h"
 
 namespace marble::lsm {
 namespace {
@@ -11,6 +12,8 @@ namespace {
 constexpr std::string_view kMagic = "MRBLMANI";
 constexpr size_t kHeaderFixedBytes = 8 + 1 + 16;  // magic, version, database id
 constexpr size_t kRecordHeaderBytes = 8;          // masked CRC, length
+/// An optional tag: readers that do not know it see an edit without effect.
+constexpr uint64_t kClosedTag = 33;
 
 std::string EncodeHeader(const ManifestState& state) {
   std::string out(kMagic);
@@ -30,13 +33,36 @@ std::string Frame(std::string_view payload) {
   return out + body;
 }
 
+/// The payload of the record of a close.
+std::string EncodeClosed(LogPosition end) {
+  std::string position;
+  PutVarint(&position, end);
+  std::string out;
+  PutVarint(&out, kClosedTag);
+  PutLengthPrefixed(&out, position);
+  return out;
+}
+
+std::optional<LogPosition> DecodeClosed(std::string_view payload) {
+  Decoder in(payload);
+  uint64_t tag, end;
+  std::string_view position;
+  if (!in.Varint(&tag) || tag != kClosedTag || !in.LengthPrefixed(&position)) return std::nullopt;
+  Decoder value(position);
+  if (!value.Varint(&end)) return std::nullopt;
+  return end;
+}
+
 /// The payload of the record at `offset`; false when there is no valid one.
 bool ReadRecord(std::string_view file, size_t offset, std::string_view* payload) {
   if (file.size() - offset < kRecordHeaderBytes) return false;
   const uint32_t crc = LoadFixed<uint32_t>(file.data() + offset);
   const uint32_t length = LoadFixed<uint32_t>(file.data() + offset + 4);
   if (length > file.size() - offset - kRecordHeaderBytes) return false;
-  if (MaskCrc(Crc32c(file.data() + offset + 4, 4 + length)) != crc) return false;
+  if (MaskCrc(Crc32c(file.data() + offset + 4, 4 + length)) != crc &&
+      !Mutated(Mutant::kIgnoreManifestCrc)) {
+    return false;
+  }
   *payload = file.substr(offset + kRecordHeaderBytes, length);
   return true;
 }
@@ -115,6 +141,8 @@ Result<std::optional<ManifestLog::Loaded>> ManifestLog::Load(io::FileSystem* fil
 
   size_t offset = crc_at + 4;
   bool any = false;
+  size_t records = 0;
+  loaded.bytes = file.size();
   while (offset < file.size()) {
     std::string_view payload;
     if (!ReadRecord(file, offset, &payload)) {
@@ -128,8 +156,14 @@ Result<std::optional<ManifestLog::Loaded>> ManifestLog::Load(io::FileSystem* fil
       loaded.torn_tail = true;
       break;
     }
-    MARBLE_ASSIGN_OR_RETURN(const VersionEdit edit, VersionEdit::Decode(payload));
-    MARBLE_RETURN_NOT_OK(loaded.state.Apply(edit));
+    if (payload.empty()) {
+      if (++records == 2) loaded.has_marks = true;  // behind the snapshot
+    } else {
+      ++records;
+      loaded.closed_at = DecodeClosed(payload);
+      MARBLE_ASSIGN_OR_RETURN(const VersionEdit edit, VersionEdit::Decode(payload));
+      MARBLE_RETURN_NOT_OK(loaded.state.Apply(edit));
+    }
     offset += kRecordHeaderBytes + payload.size();
     any = true;
   }
@@ -149,7 +183,7 @@ Result<std::unique_ptr<ManifestLog>> ManifestLog::Create(io::FileSystem* files,
   if (left_over) MARBLE_RETURN_NOT_OK(files->Remove(path));  // of a crash before the switch
   std::unique_ptr<ManifestLog> log(new ManifestLog(number, std::move(state)));
   MARBLE_ASSIGN_OR_RETURN(log->file_, files->Create(path));
-  MARBLE_RETURN_NOT_OK(log->file_->Append(EncodeHeader(log->state_) + Frame(snapshot)));
+  MARBLE_RETURN_NOT_OK(log->file_->Append(EncodeHeader(log->state_) + Frame(snapshot) + Frame({})));
   MARBLE_RETURN_NOT_OK(log->file_->Sync());
   MARBLE_RETURN_NOT_OK(files->SyncDir(dir));
   MARBLE_RETURN_NOT_OK(
@@ -163,13 +197,28 @@ Status ManifestLog::Append(const VersionEdit& edit) {
   MARBLE_RETURN_NOT_OK(next.Apply(edit));
   MARBLE_RETURN_NOT_OK(next.CheckInvariants());
   MARBLE_ASSIGN_OR_RETURN(const std::string payload, edit.Encode());
+  MARBLE_RETURN_NOT_OK(AppendRecord(payload));
+  state_ = std::move(next);
+  return Status::OK();
+}
+
+Status ManifestLog::Close(LogPosition end) {
+  MARBLE_RETURN_NOT_OK(failed_);
+  return AppendRecord(EncodeClosed(end));
+}
+
+Status ManifestLog::AppendRecord(std::string_view payload) {
   const Status appended = file_->Append(Frame(payload));
   // What did not fit counts for nothing, and the next record is written over it.
   if (CodeOf(appended) == ErrorCode::kNoSpace) return appended;
-  failed_ = appended.ok() ? file_->Sync() : appended;
+  failed_ = appended;
+  if (failed_.ok() && !Mutated(Mutant::kDropManifestFsync)) failed_ = file_->Sync();
   MARBLE_RETURN_NOT_OK(failed_);
-  state_ = std::move(next);
-  return Status::OK();
+  // The mark says that the record was durable: if it is bad later, that was not a crash. It need
+  // not be durable itself, and if there is no room for it the record stands all the same.
+  const Status marked = file_->Append(Frame({}));
+  if (CodeOf(marked) != ErrorCode::kNoSpace) failed_ = marked;
+  return failed_;
 }
 
 }  // namespace marble::lsm

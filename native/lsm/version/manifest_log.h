@@ -6,6 +6,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -30,6 +31,11 @@ class ManifestLog {
     ManifestState state;
     uint64_t manifest_number = 0;
     bool torn_tail = false;  // the last edit was cut off in a crash
+    /// The manifest ends as Close left it: the log reaches this position at least.
+    std::optional<LogPosition> closed_at;
+    /// The manifest is of a release that marks edits and closes: one that was closed says so.
+    bool has_marks = false;
+    uint64_t bytes = 0;
   };
   /// Read what CURRENT names. nullopt: there is no database. kCorruption names file and offset.
   static Result<std::optional<Loaded>> Load(io::FileSystem* files, const std::string& dir);
@@ -42,6 +48,9 @@ class ManifestLog {
   /// end is unknown: every later Append fails with the same error. kNoSpace while appending leaves
   /// everything as it was.
   Status Append(const VersionEdit& edit);
+
+  /// Say, durably, that the database was closed and that its log, which is durable, reaches `end`.
+  Status Close(LogPosition end);
   /// No Append has left the file's end unknown.
   bool usable() const { return failed_.ok(); }
 
@@ -50,6 +59,8 @@ class ManifestLog {
 
  private:
   ManifestLog(uint64_t number, ManifestState state) : number_(number), state_(std::move(state)) {}
+  /// Append a record and make it durable, then the mark behind it.
+  Status AppendRecord(std::string_view payload);
   const uint64_t number_;
   ManifestState state_;
   std::unique_ptr<io::WritableFile> file_;

@@ -197,6 +197,7 @@ class Recovery {
         return true;
       case RecordType::kCleanClose:
         result_.clean_close = true;
+        result_.close_segment = segment.id;
         return true;
       case RecordType::kVoid:
         result_.last_sequence = header.sequence;

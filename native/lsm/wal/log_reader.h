@@ -37,7 +37,8 @@ struct RecoveryResult {
   SequenceNumber last_sequence = 0;  // 0: no record
   uint64_t last_segment = 0;         // highest id of a file; 0: none. Write to the next
   std::vector<FixedEnd> ends;        // of every segment read: to be put into the manifest
-  bool clean_close = false;
+  bool clean_close = false;          // the last record is one
+  uint64_t close_segment = 0;        // where the last clean close is
   uint64_t records = 0;
   uint64_t truncated_bytes = 0;   // of a torn tail
   std::string truncation_reason;  // for the event; empty when nothing was cut

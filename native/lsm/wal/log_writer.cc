@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "lsm/mutation.h"
 #include "lsm/wal/log_format.h"
 
 namespace marble::lsm {
@@ -224,13 +225,13 @@ class LogWriterImpl final : public LogWriter {
     return sequence;
   }
 
-  Status Close() override {
+  Status Close(bool clean) override {
     Reservation end;
     {
       std::lock_guard lock(mutex_);
       if (closed_) return Status::OK();
       closed_ = true;
-      if (!failed_.load()) end = Reserve(RecordType::kCleanClose, 0);
+      if (clean && !failed_.load()) end = Reserve(RecordType::kCleanClose, 0);
     }
     if (end.segment != nullptr) {
       Complete(&end);
@@ -269,7 +270,11 @@ class LogWriterImpl final : public LogWriter {
     const std::string path = PathOf(id);
     MARBLE_ASSIGN_OR_RETURN(const bool exists, fs().Exists(path));
     if (exists) MARBLE_RETURN_NOT_OK(RemoveLeftover(path));
-    return fs().CreateLog(path, size, io::LogFileKind::kAny);
+    MARBLE_ASSIGN_OR_RETURN(auto file, fs().CreateLog(path, size, io::LogFileKind::kAny));
+    // Names become durable in the order of the log: so a missing segment is never a crash's doing.
+    const Status synced = fs().SyncDir(options_.dir);
+    if (!synced.ok()) return Fail(synced);
+    return file;
   }
 
   /// Remove a file that an earlier process preallocated and never used. Others are not ours.
@@ -300,7 +305,7 @@ class LogWriterImpl final : public LogWriter {
     {
       std::lock_guard lock(sync_mutex_);
       if (!unsynced_.empty()) unsynced_.back().end = base;
-      unsynced_.push_back({file, base, kOpenEnd, true});
+      unsynced_.push_back({file, base, kOpenEnd});
     }
     const auto* database_id = reinterpret_cast<const uint8_t*>(database_id_.data());
     segment_ = std::make_shared<const Segment>(
@@ -416,6 +421,7 @@ class LogWriterImpl final : public LogWriter {
     header.sequence = type == RecordType::kWriteBatch ? next_sequence_++ : next_sequence_;
     header.published = published_.load(std::memory_order_acquire);
     header.synced = synced_.load(std::memory_order_acquire);
+    if (Mutated(Mutant::kSyncedEarly)) header.synced = header.published;
     return own;
   }
 
@@ -524,24 +530,17 @@ class LogWriterImpl final : public LogWriter {
   struct Unsynced {
     std::shared_ptr<io::LogFile> file;
     LogPosition base;
-    LogPosition end;       // kOpenEnd while it takes records
-    bool directory_dirty;  // its name is not durable yet
+    LogPosition end;  // kOpenEnd while it takes records
   };
 
   Status SyncFiles(const std::vector<Unsynced>& files) const {
-    bool directory_dirty = false;
-    for (const Unsynced& file : files) {
-      MARBLE_RETURN_NOT_OK(file.file->Sync());
-      directory_dirty |= file.directory_dirty;
-    }
-    return directory_dirty ? fs().SyncDir(options_.dir) : Status::OK();
+    if (Mutated(Mutant::kDropLogFsync)) return Status::OK();
+    for (const Unsynced& file : files) MARBLE_RETURN_NOT_OK(file.file->Sync());
+    return Status::OK();
   }
 
   /// Under sync_mutex_.
   void FilesSynced(LogPosition target) {
-    for (Unsynced& file : unsynced_) {
-      if (file.base < target) file.directory_dirty = false;
-    }
     while (!unsynced_.empty() && unsynced_.front().end <= target) unsynced_.pop_front();
     if (target > synced_.load()) synced_.store(target, std::memory_order_release);
   }

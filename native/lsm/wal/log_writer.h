@@ -7,7 +7,7 @@
 //      the memtable has one writer at a time, in log order. Then published_ moves on.
 //
 // An error of fallocate fails the append that needed the segment and nothing else. An error of
-// fdatasync, or in step 3, makes the log read-only until it is reopened: what the kernel did
+// a sync, or in step 3, makes the log read-only until it is reopened: what the kernel did
 // with the pages is unknown. Format: FORMAT.md. Thread-safe.
 #pragma once
 
@@ -87,8 +87,10 @@ class LogWriter {
   virtual Result<SequenceNumber> TakeSequence(
       const std::function<void(SequenceNumber)>& in_turn) = 0;
 
-  /// Write the clean-close record and sync. No appends may be under way or follow.
-  virtual Status Close() = 0;
+  /// Write the clean-close record (not if `clean` is false) and sync. No appends may be under way or
+  /// follow.
+  virtual Status Close(bool clean) = 0;
+  Status Close() { return Close(true); }
 
   virtual LogPosition published() const = 0;
   virtual LogPosition synced() const = 0;

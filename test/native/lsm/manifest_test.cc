@@ -104,34 +104,63 @@ TEST(Manifest, GivesBackSnapshotAndEdits) {
 }
 
 TEST(Manifest, EveryCutOfTheLastEditIsATornTailAndEveryFlippedByteIsFound) {
-  TempDir dir;
-  auto log = Must(ManifestLog::Create(io::FileSystem::Local().get(), dir.path(), 1, TwoTables()));
+  TempDir dir(TempDir::Place::kMemory);
+  const auto& disk = io::FileSystem::Local();
+  auto log = Must(ManifestLog::Create(disk.get(), dir.path(), 1, TwoTables()));
   const std::string path = dir.path() + "/" + ManifestName(1);
   ASSERT_OK(log->Append(AddFiles()));
   const ManifestState before = log->state();
-  const std::string shorter = Must(io::FileSystem::Local()->ReadFile(path));
+  const std::string shorter = Must(disk->ReadFile(path));
   VersionEdit last;
   last.next_file_number = 30;
   ASSERT_OK(log->Append(last));
-  const std::string whole = Must(io::FileSystem::Local()->ReadFile(path));
-  ASSERT_GT(whole.size(), shorter.size());
-  for (size_t size = shorter.size() + 1; size < whole.size(); ++size) {
-    ASSERT_OK(io::FileSystem::Local()->WriteFileAtomically(
-        path, std::string_view(whole).substr(0, size)));
-    const auto loaded = Must(ManifestLog::Load(io::FileSystem::Local().get(), dir.path()));
-    EXPECT_TRUE(loaded->torn_tail);
-    ExpectSame(loaded->state, before);
+  const ManifestState after = log->state();
+  const std::string whole = Must(disk->ReadFile(path));
+  // Behind the last edit there is its mark, a record without content.
+  const size_t edit_end = whole.size() - 8;
+  ASSERT_GT(edit_end, shorter.size());
+  for (size_t size = shorter.size(); size <= whole.size(); ++size) {
+    SCOPED_TRACE(std::to_string(size) + " of " + std::to_string(whole.size()));
+    ASSERT_OK(disk->WriteFileAtomically(path, std::string_view(whole).substr(0, size)));
+    const auto loaded = Must(ManifestLog::Load(disk.get(), dir.path()));
+    EXPECT_EQ(loaded->torn_tail,
+              size != shorter.size() && size != edit_end && size != whole.size());
+    ExpectSame(loaded->state, size < edit_end ? before : after);
   }
-  for (size_t at = 0; at < shorter.size(); ++at) {
+  for (size_t at = 0; at < whole.size(); ++at) {
+    SCOPED_TRACE("byte " + std::to_string(at));
     std::string damaged = whole;
     damaged[at] ^= 0x10;
-    ASSERT_OK(io::FileSystem::Local()->WriteFileAtomically(path, damaged));
-    const Status status = ManifestLog::Load(io::FileSystem::Local().get(), dir.path()).status();
-    ASSERT_FALSE(status.ok()) << "byte " << at;
-    EXPECT_TRUE(CodeOf(status) == ErrorCode::kCorruption ||
-                CodeOf(status) == ErrorCode::kIncompatible);
-    EXPECT_THAT(MessageOf(status), HasSubstr("MANIFEST-000001"));
+    ASSERT_OK(disk->WriteFileAtomically(path, damaged));
+    const auto loaded = ManifestLog::Load(disk.get(), dir.path());
+    if (at >= edit_end) {  // the mark itself says nothing
+      ASSERT_TRUE(loaded.ok()) << loaded.status();
+      ExpectSame((*loaded)->state, after);
+      continue;
+    }
+    ASSERT_FALSE(loaded.ok());
+    EXPECT_TRUE(CodeOf(loaded.status()) == ErrorCode::kCorruption ||
+                CodeOf(loaded.status()) == ErrorCode::kIncompatible);
+    EXPECT_THAT(MessageOf(loaded.status()), HasSubstr("MANIFEST-000001"));
   }
+}
+
+TEST(Manifest, TheCloseIsTheLastRecordAndIsForgottenByTheNextEdit) {
+  TempDir dir;
+  const auto& disk = io::FileSystem::Local();
+  auto log = Must(ManifestLog::Create(disk.get(), dir.path(), 1, TwoTables()));
+  const auto load = [&] { return *Must(ManifestLog::Load(disk.get(), dir.path())); };
+  EXPECT_TRUE(load().has_marks);
+  EXPECT_EQ(load().closed_at, std::nullopt);
+  ASSERT_OK(log->Append(AddFiles()));
+  ASSERT_OK(log->Close(4711));
+  EXPECT_EQ(load().closed_at, 4711u);
+  EXPECT_FALSE(load().torn_tail);
+  ExpectSame(load().state, log->state());
+  VersionEdit edit;
+  edit.next_file_number = 30;
+  ASSERT_OK(log->Append(edit));
+  EXPECT_EQ(load().closed_at, std::nullopt);
 }
 
 TEST(Manifest, UnknownMandatoryFieldIsRefusedAndOptionalOneSkipped) {

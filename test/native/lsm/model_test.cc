@@ -36,7 +36,7 @@ class ModelRun {
     options_.max_compactions = 1 + Pick(3);
     options_.max_subcompactions = 1 + Pick(3);
     if (Pick(4) == 0) options_.compaction_bytes_per_second = 2 << 20;
-    dir_ = std::make_unique<TempDir>();
+    dir_ = std::make_unique<TempDir>(TempDir::Place::kMemory);
     Open();
   }
 
@@ -129,7 +129,7 @@ class ModelRun {
   /// What SIGKILL at this moment would leave: the directory as it is.
   void Crash() {
     snapshots_.clear();
-    auto copy = std::make_unique<TempDir>();
+    auto copy = std::make_unique<TempDir>(TempDir::Place::kMemory);
     const auto listing = [&] {
       std::map<std::string, uintmax_t> out;
       for (const auto& e : std::filesystem::directory_iterator(dir_->path())) {
@@ -145,7 +145,7 @@ class ModelRun {
       std::filesystem::copy(dir_->path(), copy->path(), std::filesystem::copy_options::recursive,
                             ec);
       if (!ec && listing() == before) break;
-      copy = std::make_unique<TempDir>();
+      copy = std::make_unique<TempDir>(TempDir::Place::kMemory);
     }
     Must(db_->Close());
     db_.reset();

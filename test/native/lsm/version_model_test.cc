@@ -57,7 +57,7 @@ class VersionRun {
     family("append expiring", "append", kTtlMs, true);
     family("expiring", "", kTtlMs, true);
     family("unlogged", "append", 0, false);
-    dir_ = std::make_unique<TempDir>();
+    dir_ = std::make_unique<TempDir>(TempDir::Place::kMemory);
     Open();
     cuts_.push_back(model_.maps["unlogged"]);
   }
@@ -119,7 +119,7 @@ class VersionRun {
 
   void Crash() {
     snapshots_.clear();
-    auto copy = std::make_unique<TempDir>();
+    auto copy = std::make_unique<TempDir>(TempDir::Place::kMemory);
     const auto listing = [&] {
       std::map<std::string, uintmax_t> out;
       for (const auto& e : std::filesystem::directory_iterator(dir_->path())) {
@@ -135,7 +135,7 @@ class VersionRun {
       std::filesystem::copy(dir_->path(), copy->path(), std::filesystem::copy_options::recursive,
                             ec);
       if (!ec && listing() == before) break;
-      copy = std::make_unique<TempDir>();
+      copy = std::make_unique<TempDir>(TempDir::Place::kMemory);
     }
     Must(db_->Close());
     dir_ = std::move(copy);
