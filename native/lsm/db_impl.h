@@ -33,6 +33,7 @@
 #include "lsm/read/counters.h"
 #include "lsm/read/snapshot_list.h"
 #include "lsm/table_state.h"
+#include "lsm/version/closed_together.h"
 #include "lsm/version/manifest_log.h"
 #include "lsm/wal/log_pins.h"
 #include "lsm/wal/log_reader.h"
@@ -174,10 +175,7 @@ class DbImpl : public DB {
   Status Start();
   Status LoadTables(const ManifestState& state);
   /// Replay the log, fix its end in a new manifest, start the new log.
-  Status Recover(ManifestState state, uint64_t manifest_number, bool torn_manifest);
-  /// The ends of manifest and log of a database that was closed fit each other.
-  Status CheckClosedTogether(const RecoveryResult& log, const std::vector<FixedEnd>& fixed_ends,
-                             uint64_t first_segment, uint64_t manifest_number) const;
+  Status Recover(ManifestState state, const ManifestEnd& manifest, bool torn_manifest);
   Status RemoveOrphans(const ManifestState& state, uint64_t manifest_number);
 
   // --- writes (db_write.cc) -----------------------------------------------------------------
@@ -302,9 +300,6 @@ class DbImpl : public DB {
 
   std::string database_id_;  // 16 bytes
   // What the manifest said when it was read; for recovery.
-  std::optional<LogPosition> closed_at_;
-  bool manifest_has_marks_ = false;
-  uint64_t manifest_bytes_ = 0;
   TableId next_table_id_ = 0;  // beyond all that the manifest and, truncated, the log know
   std::unique_ptr<LogWriter> log_;
   std::shared_ptr<LogPins> log_pins_;  // set when the log is

@@ -186,14 +186,11 @@ Status DbImpl::Start() {
   MARBLE_ASSIGN_OR_RETURN(lock_, options_.file_system->Lock(dir_ + "/LOCK"));
   MARBLE_ASSIGN_OR_RETURN(auto loaded, ManifestLog::Load(options_.file_system.get(), dir_));
   ManifestState state;
-  uint64_t manifest_number = 0;
+  ManifestEnd manifest;
   bool torn = false;
   if (loaded) {
-    closed_at_ = loaded->closed_at;
-    manifest_has_marks_ = loaded->has_marks;
-    manifest_bytes_ = loaded->bytes;
+    manifest = loaded->end();
     state = std::move(loaded->state);
-    manifest_number = loaded->manifest_number;
     torn = loaded->torn_tail;
     if (!options_.id.empty() && options_.id != state.integration_id) {
       return MakeError(ErrorCode::kIncompatible, "database " + path_ + " has id '" +
@@ -223,10 +220,10 @@ Status DbImpl::Start() {
   if (CodeOf(loaded_tables) == ErrorCode::kCorruption) {
     return MakeError(ErrorCode::kCorruption, MessageOf(loaded_tables) +
                                                  " (which files there are is said by " +
-                                                 ManifestName(manifest_number) + ")");
+                                                 ManifestName(manifest.number) + ")");
   }
   MARBLE_RETURN_NOT_OK(loaded_tables);
-  MARBLE_RETURN_NOT_OK(Recover(std::move(state), manifest_number, torn));
+  MARBLE_RETURN_NOT_OK(Recover(std::move(state), manifest, torn));
   std::shared_ptr<task::TaskScheduler> scheduler = options_.scheduler;
   if (options_.threads > 0) {
     task::SchedulerOptions own;
@@ -260,7 +257,7 @@ Status DbImpl::LoadTables(const ManifestState& state) {
   return Status::OK();
 }
 
-Status DbImpl::Recover(ManifestState state, uint64_t manifest_number, bool torn_manifest) {
+Status DbImpl::Recover(ManifestState state, const ManifestEnd& manifest, bool torn_manifest) {
   const auto start = std::chrono::steady_clock::now();
   next_file_.store(state.next_file_number);
   database_id_ = state.database_id;
@@ -274,16 +271,16 @@ Status DbImpl::Recover(ManifestState state, uint64_t manifest_number, bool torn_
   recovery.truncate_corruption = options_.recovery == Recovery::kTruncate;
   next_table_id_ = state.next_table_id;
   auto recovered = RecoverLog(recovery, apply_);
-  if (CodeOf(recovered.status()) == ErrorCode::kCorruption && manifest_number > 0) {
+  if (CodeOf(recovered.status()) == ErrorCode::kCorruption && manifest.number > 0) {
     return MakeError(ErrorCode::kCorruption, MessageOf(recovered.status()) +
                                                  " (where the log begins is said by " +
-                                                 ManifestName(manifest_number) + ")");
+                                                 ManifestName(manifest.number) + ")");
   }
   MARBLE_ASSIGN_OR_RETURN(const RecoveryResult result, std::move(recovered));
   state.next_table_id = std::max(state.next_table_id, next_table_id_);
   if (!recovery.truncate_corruption) {
     MARBLE_RETURN_NOT_OK(
-        CheckClosedTogether(result, state.fixed_ends, state.log_first_segment, manifest_number));
+        CheckClosedTogether(dir_, manifest, result, state.fixed_ends, state.log_first_segment));
   }
 
   // What was read now ends where it was found to end, whatever a later crash leaves.
@@ -310,7 +307,7 @@ Status DbImpl::Recover(ManifestState state, uint64_t manifest_number, bool torn_
     state.fixed_ends.clear();
   }
   MARBLE_ASSIGN_OR_RETURN(manifest_, ManifestLog::Create(options_.file_system.get(), dir_,
-                                                         manifest_number + 1, std::move(state)));
+                                                         manifest.number + 1, std::move(state)));
   MARBLE_RETURN_NOT_OK(RemoveOrphans(manifest_->state(), manifest_->number()));
 
   LogOptions log;
@@ -339,40 +336,6 @@ Status DbImpl::Recover(ManifestState state, uint64_t manifest_number, bool torn_
                        std::chrono::steady_clock::now() - start)
                        .count();
     Emit(std::move(event));
-  }
-  return Status::OK();
-}
-
-Status DbImpl::CheckClosedTogether(const RecoveryResult& log,
-                                   const std::vector<FixedEnd>& fixed_ends, uint64_t first_segment,
-                                   uint64_t manifest_number) const {
-  uint64_t last_read = 0;
-  for (const FixedEnd& end : log.ends) {
-    if (end.end_offset > 0) last_read = std::max(last_read, end.segment_id);
-  }
-  const std::string manifest = dir_ + "/" + ManifestName(manifest_number);
-  if (closed_at_ && log.end < *closed_at_) {
-    return MakeError(
-        ErrorCode::kCorruption,
-        "the log in " + dir_ + " is cut off: " +
-            (last_read == 0 ? dir_ + "/" + LogName(first_segment) + " is missing or empty"
-                            : dir_ + "/" + LogName(last_read) + " ends at log offset " +
-                                  std::to_string(log.end)) +
-            ", but the log reached " + std::to_string(*closed_at_) +
-            " when the database was closed. Restore a backup, or open with recovery: 'truncate' to "
-            "go on without what is missing");
-  }
-  // A clean close in a segment with a fixed end is older than this manifest: the process ended
-  // before it had written a record of its own.
-  const bool of_this_manifest =
-      std::none_of(fixed_ends.begin(), fixed_ends.end(),
-                   [&](const FixedEnd& end) { return end.segment_id == log.close_segment; });
-  if (log.clean_close && of_this_manifest && manifest_has_marks_ && !closed_at_) {
-    return MakeError(
-        ErrorCode::kCorruption,
-        manifest + ": cut off or damaged at offset " + std::to_string(manifest_bytes_) +
-            ": the log says that the database was closed, and the manifest does not. Restore a "
-            "backup, or open with recovery: 'truncate' to go on without what is missing");
   }
   return Status::OK();
 }

@@ -134,6 +134,7 @@ class DatabaseCheck {
     }
     state_ = std::move((*loaded)->state);
     manifest_ = ManifestName((*loaded)->manifest_number);
+    manifest_end_ = (*loaded)->end();
     report_.bytes += files_->Size(PathOf(manifest_)).ValueOr(0);
     if ((*loaded)->torn_tail) {
       Add(manifest_, "the last edit was cut off by a crash; it counts for nothing", std::nullopt,
@@ -317,6 +318,14 @@ class DatabaseCheck {
               " bytes off the log, which a crash left: " + recovered->truncation_reason,
           std::nullopt, Finding::Severity::kNotice);
     }
+    if (recovered.ok()) {
+      const Status together = CheckClosedTogether(dir_, manifest_end_, *recovered,
+                                                  state_.fixed_ends, state_.log_first_segment);
+      if (!together.ok()) {
+        const std::string segment = SegmentIn(MessageOf(together));
+        Add(manifest_end_.closed_at ? segment : manifest_, together);
+      }
+    }
     // A fixed end says that the segment was there.
     for (const FixedEnd& end : state_.fixed_ends) {
       const std::string name = log_format::SegmentName(end.segment_id);
@@ -380,6 +389,7 @@ class DatabaseCheck {
   std::unique_ptr<io::FileLock> lock_;
   ManifestState state_;
   std::string manifest_;
+  ManifestEnd manifest_end_;
   std::map<TableId, std::shared_ptr<const TableInfo>> tables_;
 };
 

@@ -12,6 +12,7 @@
 
 #include "base/status.h"
 #include "io/file_system.h"
+#include "lsm/version/closed_together.h"
 #include "lsm/version/version_edit.h"
 
 namespace marble::lsm {
@@ -36,6 +37,7 @@ class ManifestLog {
     /// The manifest is of a release that marks edits and closes: one that was closed says so.
     bool has_marks = false;
     uint64_t bytes = 0;
+    ManifestEnd end() const { return {manifest_number, bytes, has_marks, closed_at}; }
   };
   /// Read what CURRENT names. nullopt: there is no database. kCorruption names file and offset.
   static Result<std::optional<Loaded>> Load(io::FileSystem* files, const std::string& dir);

@@ -45,11 +45,10 @@ uint64_t CachedBytes(const arrow::RecordBatch& batch) {
 SstFile::SstFile(std::shared_ptr<io::FileSystem> file_system, std::string directory,
                  std::shared_ptr<SstReader> opened, bool cache_batches,
                  std::shared_ptr<MemoryBudget> budget)
-    : SstFile(std::move(file_system), std::move(directory), opened, cache_batches,
-              std::move(budget),
-              opened->meta().min_sequence == opened->meta().max_sequence
-                  ? opened->meta().max_sequence
-                  : 0) {}
+    : SstFile(
+          std::move(file_system), std::move(directory), opened, cache_batches, std::move(budget),
+          opened->meta().min_sequence == opened->meta().max_sequence ? opened->meta().max_sequence
+                                                                     : 0) {}
 
 SstFile::SstFile(std::shared_ptr<io::FileSystem> file_system, std::string directory,
                  std::shared_ptr<SstReader> opened, bool cache_batches,
