@@ -303,7 +303,7 @@ class DbImpl : public DB {
   TableId next_table_id_ = 0;  // beyond all that the manifest and, truncated, the log know
   std::unique_ptr<LogWriter> log_;
   std::shared_ptr<LogPins> log_pins_;  // set when the log is
-  LogWriter::Publish apply_;  // Apply, made once
+  LogWriter::Publish apply_;           // Apply, made once
   std::atomic<SequenceNumber> visible_sequence_{0};
   const std::shared_ptr<ChangeSignal> changes_ = std::make_shared<ChangeSignal>();
   std::atomic<bool> closed_{false};
@@ -330,7 +330,7 @@ class DbImpl : public DB {
   std::deque<std::shared_ptr<ManualCompaction>> manual_;  // oldest first
   SpaceBackoff compaction_backoff_;
   int compactions_held_ = 0;  // by installs that must know what runs
-  Status background_error_;  // why the database is read-only
+  Status background_error_;   // why the database is read-only
 
   std::atomic<bool> stopping_{false};  // set under mutex_
   std::atomic<bool> failed_{false};    // background_error_ is set

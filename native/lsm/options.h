@@ -112,8 +112,8 @@ struct DbOptions {
   /// DB::SetCompactionRate changes it. Too low, and writers will be slowed down instead.
   uint64_t compaction_bytes_per_second = 0;
 
-  /// Threads of a scheduler of its own for flushes and compactions, at most one per CPU. 0: those of
-  /// `scheduler`, or where that is null, of one that all databases of the process share, with a
+  /// Threads of a scheduler of its own for flushes and compactions, at most one per CPU. 0: those
+  /// of `scheduler`, or where that is null, of one that all databases of the process share, with a
   /// thread per CPU.
   int threads = 0;
   std::shared_ptr<task::TaskScheduler> scheduler;

@@ -296,8 +296,8 @@ class Merge : public RowProducer {
     }
     const int64_t count = stop - rows.row();
     if (rows.file()->reader->seq_column() < 0) {
-      MARBLE_RETURN_NOT_OK(out_->AddRows(rows.batch(), rows.row_in_batch(), count,
-                                         rows.file()->flat_sequence));
+      MARBLE_RETURN_NOT_OK(
+          out_->AddRows(rows.batch(), rows.row_in_batch(), count, rows.file()->flat_sequence));
     } else {
       const auto& sequences = static_cast<const arrow::UInt64Array&>(
           *rows.batch()->column(rows.file()->reader->seq_column()));

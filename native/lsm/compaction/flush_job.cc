@@ -79,9 +79,10 @@ class KeyedFlush : public RowProducer {
     };
     next_range();
     // Newest first; at one sequence the row comes before the range, which hides only what is older.
-    while (version != nullptr || range != ranges_.end()) {
-      if (range != ranges_.end() &&
-          (version == nullptr || (*range)->sequence > version->sequence())) {
+    while (true) {
+      const bool ranges_left = range != ranges_.end();
+      if (version == nullptr && !ranges_left) break;
+      if (version == nullptr || (ranges_left && (*range)->sequence > version->sequence())) {
         folder_.Add({(*range)->sequence, RowKind::kDelete, 0, nullptr, 0, {}});
         ++range;
         next_range();

@@ -206,8 +206,7 @@ class LogWriterImpl final : public LogWriter {
     return id;
   }
 
-  Result<SequenceNumber> TakeSequence(
-      const std::function<void(SequenceNumber)>& in_turn) override {
+  Result<SequenceNumber> TakeSequence(const std::function<void(SequenceNumber)>& in_turn) override {
     Reservation rolled;
     SequenceNumber sequence;
     {

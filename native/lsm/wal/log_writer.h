@@ -87,8 +87,8 @@ class LogWriter {
   virtual Result<SequenceNumber> TakeSequence(
       const std::function<void(SequenceNumber)>& in_turn) = 0;
 
-  /// Write the clean-close record (not if `clean` is false) and sync. No appends may be under way or
-  /// follow.
+  /// Write the clean-close record (not if `clean` is false) and sync. No appends may be under way
+  /// or follow.
   virtual Status Close(bool clean) = 0;
   Status Close() { return Close(true); }
 
