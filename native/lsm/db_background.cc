@@ -332,7 +332,8 @@ Status DbImpl::FlushOldest() {
     return written;
   }
   // Only now: the manifest no longer needs these segments. Copies and the change feed may.
-  log_pins_->Drop(generation->log_paths, generation->last_segment, generation->last_sequence);
+  log_pins_->Drop(generation->recovered ? generation->log_paths : std::vector<std::string>(),
+                  generation->last_segment, generation->last_sequence);
   DbCounters::Add(counters_->flushes);
   event.phase = DbEvent::Phase::kEnd;
   event.message = "flushed a memtable generation";

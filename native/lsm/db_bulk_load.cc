@@ -204,13 +204,14 @@ int DbImpl::LevelForBulkFiles(const TableState& table, const std::vector<FileMet
 }
 
 Result<bool> DbImpl::InstallBulkFiles(const TableHandle& table, BulkFiles* files,
-                                      SequenceNumber sequence) {
+                                      SequenceNumber sequence, uint64_t new_segment) {
   Seal();  // what is older is apart from what will be newer
   const SuperVersionRef version = table->super_version();
   for (const auto& memtable : version->memtables) {
     if (Touches(memtable.get(), files->metas)) return false;
   }
   bool dropped = false;
+  bool log_flushed = false;  // all of it: loads alone would leave a segment each
   {
     std::lock_guard lock(mutex_);
     ++compactions_held_;
@@ -222,6 +223,7 @@ Result<bool> DbImpl::InstallBulkFiles(const TableHandle& table, BulkFiles* files
         {
           std::lock_guard lock(mutex_);
           files->info.level = LevelForBulkFiles(*table, files->metas);
+          log_flushed = sealed_.empty();
         }
         VersionEdit edit;
         for (FileMeta& meta : files->metas) {
@@ -229,6 +231,7 @@ Result<bool> DbImpl::InstallBulkFiles(const TableHandle& table, BulkFiles* files
           meta.min_sequence = meta.max_sequence = sequence;
           edit.added_files.push_back(meta);
         }
+        if (log_flushed) edit.log_first_segment = new_segment;
         edit.next_file_number = next_file_.load();
         edit.last_sequence = std::max(manifest_->state().last_sequence, sequence);
         return edit;
@@ -256,6 +259,7 @@ Result<bool> DbImpl::InstallBulkFiles(const TableHandle& table, BulkFiles* files
     return MakeError(ErrorCode::kTableNotFound,
                      "table '" + table->info().name() + "' was dropped during the bulk load");
   }
+  if (log_flushed) log_pins_->Drop({}, new_segment - 1, sequence);
   files->info.sequence = sequence;
   return true;
 }
@@ -282,8 +286,8 @@ Result<BulkLoadInfo> DbImpl::BulkLoad(const TableHandle& table, const BatchSourc
       MARBLE_RETURN_NOT_OK(CheckOpen());
       MARBLE_RETURN_NOT_OK(Flush());
       Result<bool> done = false;
-      MARBLE_RETURN_NOT_OK(log_->TakeSequence([&](SequenceNumber sequence) {
-                                 done = InstallBulkFiles(table, &files, sequence);
+      MARBLE_RETURN_NOT_OK(log_->TakeSequence([&](SequenceNumber sequence, uint64_t segment) {
+                                 done = InstallBulkFiles(table, &files, sequence, segment);
                                })
                                .status());
       MARBLE_RETURN_NOT_OK(done.status());

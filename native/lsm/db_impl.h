@@ -269,8 +269,8 @@ class DbImpl : public DB {
   Status WriteBulkFiles(const TableHandle& table, const BatchSource& next,
                         const CopyControl& control, BulkFiles* out);
   /// In the log's turn: install the files if no memtable has rows in their ranges; false: some has.
-  Result<bool> InstallBulkFiles(const TableHandle& table, BulkFiles* files,
-                                SequenceNumber sequence);
+  Result<bool> InstallBulkFiles(const TableHandle& table, BulkFiles* files, SequenceNumber sequence,
+                                uint64_t new_segment);
   /// Under mutex_: the deepest level with nothing in the files' ranges at or above it.
   int LevelForBulkFiles(const TableState& table, const std::vector<FileMeta>& metas) const;
 

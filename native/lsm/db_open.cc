@@ -316,7 +316,7 @@ Status DbImpl::Recover(ManifestState state, const ManifestEnd& manifest, bool to
   log.segment_bytes = options_.log_segment_bytes;
   log.boot_id = recovery.boot_id;
   log.database_id = recovery.database_id;
-  log_pins_ = std::make_shared<LogPins>(options_.file_system, options_.max_pinned_log_bytes);
+  log_pins_ = std::make_shared<LogPins>(options_.file_system, dir_, options_.max_pinned_log_bytes);
   // What was replayed is flushed and dropped at once: the change feed begins here.
   log_pins_->Start(new_segment, last);
   MARBLE_ASSIGN_OR_RETURN(log_, LogWriter::Open(log, new_segment, position, last + 1));

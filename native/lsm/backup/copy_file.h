@@ -30,7 +30,7 @@ class CopyProgress {
   void AddTotal(uint64_t bytes) { total_ += bytes; }
   /// kAborted when the user has had enough.
   Status Advance(uint64_t bytes);
-  Status Poll() const { return const_cast<CopyProgress*>(this)->Advance(0); }
+  Status Poll() { return Advance(0); }
 
  private:
   const CopyControl& control_;

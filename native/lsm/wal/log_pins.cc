@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "lsm/wal/log_format.h"
+
 namespace marble::lsm {
 
 LogPins::Pin::~Pin() { pins_->Release(this); }
@@ -15,7 +17,7 @@ void LogPins::Pin::Advance(uint64_t segment) {
 
 void LogPins::Start(uint64_t first, SequenceNumber sequence) {
   std::lock_guard lock(mutex_);
-  first_segment_ = first;
+  next_ = first_segment_ = first;
   dropped_sequence_ = sequence;
 }
 
@@ -38,13 +40,18 @@ std::shared_ptr<LogPins::Pin> LogPins::PinBehind(SequenceNumber sequence) {
   return sequence < dropped_sequence_ ? nullptr : Take(first_segment_, true);
 }
 
-void LogPins::Drop(const std::vector<std::string>& paths, uint64_t last_segment,
+void LogPins::Drop(const std::vector<std::string>& recovered, uint64_t last_segment,
                    SequenceNumber last_sequence) {
+  std::vector<std::string> paths = recovered;
   uint64_t bytes = 0;
   bool pinned;
   {
     std::lock_guard lock(mutex_);
     pinned = !pins_.empty();
+    // Also those that nothing was written to.
+    for (; next_ <= last_segment; ++next_) {
+      paths.push_back(dir_ + "/" + log_format::SegmentName(next_));
+    }
   }
   if (pinned) {  // a size counts only for what is kept
     for (const std::string& path : paths) bytes += file_system_->Size(path).ValueOr(0);

@@ -23,8 +23,8 @@ namespace marble::lsm {
 
 class LogPins : public std::enable_shared_from_this<LogPins> {
  public:
-  LogPins(std::shared_ptr<io::FileSystem> file_system, uint64_t limit_bytes)
-      : file_system_(std::move(file_system)), limit_bytes_(limit_bytes) {}
+  LogPins(std::shared_ptr<io::FileSystem> file_system, std::string dir, uint64_t limit_bytes)
+      : file_system_(std::move(file_system)), dir_(std::move(dir)), limit_bytes_(limit_bytes) {}
 
   class Pin {
    public:
@@ -50,9 +50,10 @@ class LogPins : public std::enable_shared_from_this<LogPins> {
   /// Keep all segments that are there, as long as the limit allows, if they hold every record
   /// behind `sequence`; null if they do not.
   std::shared_ptr<Pin> PinBehind(SequenceNumber sequence);
-  /// Everything up to `last_segment`, and up to `last_sequence`, is flushed: unlink it when nobody
-  /// needs it. Errors are left to the next open, which removes what the manifest does not name.
-  void Drop(const std::vector<std::string>& paths, uint64_t last_segment,
+  /// Everything up to `last_segment`, and up to `last_sequence`, is flushed: unlink all segments up
+  /// to there, and `recovered`, which came before the first, when nobody needs them. Errors are
+  /// left to the next open, which removes what the manifest does not name.
+  void Drop(const std::vector<std::string>& recovered, uint64_t last_segment,
             SequenceNumber last_sequence);
 
   /// No record up to this sequence is sure to be in the log.
@@ -73,11 +74,13 @@ class LogPins : public std::enable_shared_from_this<LogPins> {
   void Collect();
 
   const std::shared_ptr<io::FileSystem> file_system_;
+  const std::string dir_;
   const uint64_t limit_bytes_;
   mutable std::mutex mutex_;
   std::set<Pin*> pins_;
   std::deque<Kept> kept_;  // oldest first
   uint64_t kept_bytes_ = 0;
+  uint64_t next_ = 1;  // the first segment that was not handed over
   uint64_t first_segment_ = 1;
   SequenceNumber dropped_sequence_ = 0;
 };

@@ -206,18 +206,21 @@ class LogWriterImpl final : public LogWriter {
     return id;
   }
 
-  Result<SequenceNumber> TakeSequence(const std::function<void(SequenceNumber)>& in_turn) override {
+  Result<SequenceNumber> TakeSequence(
+      const std::function<void(SequenceNumber, uint64_t)>& in_turn) override {
     Reservation rolled;
     SequenceNumber sequence;
+    uint64_t id;
     {
       std::lock_guard lock(mutex_);
       MARBLE_RETURN_NOT_OK(CheckOpen());
       MARBLE_RETURN_NOT_OK(RollLocked(segment_bytes(), &rolled));
       sequence = next_sequence_++;
+      id = segment_->id;
       PrepareAhead();
     }
     const std::function<void()> on_switch = [&] {
-      in_turn(sequence);
+      in_turn(sequence, id);
       last_sequence_.store(sequence, std::memory_order_release);
     };
     MARBLE_RETURN_NOT_OK(FinishRoll(rolled, &on_switch));

@@ -83,9 +83,10 @@ class LogWriter {
   virtual Result<uint64_t> Roll(const std::function<void()>& on_switch) = 0;
 
   /// Roll, and take a sequence number that lies between those of the old segment and those of the
-  /// new one, for rows that do not go through the log. `in_turn` runs like `on_switch`.
+  /// new one, for rows that do not go through the log. `in_turn` runs like `on_switch`; it gets the
+  /// new segment's id, too.
   virtual Result<SequenceNumber> TakeSequence(
-      const std::function<void(SequenceNumber)>& in_turn) = 0;
+      const std::function<void(SequenceNumber, uint64_t new_segment)>& in_turn) = 0;
 
   /// Write the clean-close record (not if `clean` is false) and sync. No appends may be under way
   /// or follow.

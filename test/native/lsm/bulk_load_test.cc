@@ -5,6 +5,7 @@
 #include "copies_fixture.h"
 #include "io/fault_injection_file_system.h"
 #include "io/memory_file_system.h"
+#include "lsm/backup/checkpoint.h"
 #include "lsm/backup/verify.h"
 
 namespace marble::lsm {
@@ -92,6 +93,26 @@ TEST(BulkLoadTest, GoesToTheDeepestLevelWhereItFitsAndIsNewestThere) {
   ASSERT_OK(again->Close());
   const auto report = Must(VerifyDatabase(io::FileSystem::Local(), dir.path(), {}));
   EXPECT_TRUE(report.ok());
+}
+
+TEST(BulkLoadTest, LeavesNoLogBehind) {
+  const TempDir dir;
+  DbOptions options;
+  options.log_segment_bytes = 64 << 10;
+  const auto db = Must(DB::Open(dir.path() + "/db", options));
+  const auto s = Must(db->CreateTable(StateFamily("s"), true));
+  for (int i = 0; i < 10; ++i) {
+    ASSERT_OK(db->BulkLoad(s, SourceOf({StateBatch(Rows(i, i + 1, "v"))}), {}).status());
+    if (i == 5) PutOne(db.get(), s, "other", "1");
+  }
+  EXPECT_LE(FilesIn(dir.path() + "/db", ".log"), 2u);  // the one in use, and the one made ahead
+  PutOne(db.get(), s, "last", "1");
+  ASSERT_OK(db->Checkpoint(dir.path() + "/copy", {}).status());
+  const auto copy = Must(DB::Open(dir.path() + "/copy", options));
+  EXPECT_EQ(ScanState(copy.get(), Must(copy->GetTable("s"))).size(), 12u);
+  ASSERT_OK(db->Close());
+  const auto again = Must(DB::Open(dir.path() + "/db", options));
+  EXPECT_EQ(ScanState(again.get(), Must(again->GetTable("s"))).size(), 12u);
 }
 
 TEST(BulkLoadTest, UnsortedAndDuplicateRowsAreRefusedByNumberAndLeaveNothing) {
@@ -273,6 +294,56 @@ TEST(BulkLoadTest, FitsBetweenRandomWritersFlushesAndCompactions) {
     const auto again = Must(DB::Open(dir.path(), SmallOptions()));
     EXPECT_EQ(ScanState(again.get(), Must(again->GetTable("a"))), want);
   }
+}
+
+TEST(BulkLoadTest, AgainstWritersOfTheSameRowsTheSequenceDecides) {
+  const TempDir dir;
+  const auto db = Must(DB::Open(dir.path(), SmallOptions()));
+  const auto a = Must(db->CreateTable(StateFamily("a"), true));
+  std::mutex mutex;
+  std::map<SequenceNumber, Pairs> history;  // what was put under each sequence
+  std::atomic<bool> stop{false};
+  std::vector<std::thread> writers;
+  for (int thread = 0; thread < 2; ++thread) {
+    writers.emplace_back([&, thread] {
+      std::mt19937_64 random(static_cast<uint64_t>(thread));
+      for (int i = 0; !stop; ++i) {
+        // Bursts, between which a load gets its turn.
+        if (i % 200 == 0) std::this_thread::sleep_for(std::chrono::milliseconds(20));
+        const std::string key = Key(static_cast<int>(random() % 500));
+        const std::string value = std::to_string(thread) + "/" + std::to_string(i);
+        WriteBatch batch;
+        Must(batch.Put(a, key, value));
+        const SequenceNumber sequence = Must(db->Write(std::move(batch), {}));
+        std::lock_guard lock(mutex);
+        history[sequence] = {{key, value}};
+      }
+    });
+  }
+  int loaded = 0;
+  for (int i = 0; i < 25; ++i) {
+    const Pairs rows = Rows(i * 20, i * 20 + 40, "bulk" + std::to_string(i));
+    const auto info = db->BulkLoad(a, SourceOf({StateBatch(rows)}), {});
+    if (!info.ok()) {
+      EXPECT_EQ(CodeOf(info.status()), ErrorCode::kBusy) << info.status().ToString();
+      continue;
+    }
+    ++loaded;
+    std::lock_guard lock(mutex);
+    EXPECT_TRUE(history.emplace(info->sequence, rows).second);
+  }
+  stop = true;
+  for (auto& thread : writers) thread.join();
+  EXPECT_GT(loaded, 0);
+  std::map<std::string, std::string> model;
+  for (const auto& [sequence, rows] : history) {
+    for (const auto& [k, v] : rows) model[k] = v;
+  }
+  const Pairs want(model.begin(), model.end());
+  EXPECT_EQ(ScanState(db.get(), a), want);
+  ASSERT_OK(db->Flush());
+  ASSERT_OK(db->Compact(""));
+  EXPECT_EQ(ScanState(db.get(), a), want);
 }
 
 TEST(BulkLoadTest, IsThereAsAWholeOrNotAtAllAfterAPowerLoss) {

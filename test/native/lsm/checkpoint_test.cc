@@ -217,10 +217,43 @@ Faulty MakeFaulty(bool track_power) {
     writer.Stop();
     out.model = writer.ModelAt(kMaxSequence);
   }
-  Must(out.db->Flush());
+  Must(out.db->Compact(""));
   PutOne(out.db.get(), Must(out.db->GetTable("a")), "last", "1");
   out.model.a["last"] = "1";
+  // So that nothing in the background, a compaction or a sync of the log's own, meets a fault that
+  // is meant for others.
+  Must(out.db->SyncLog());
   return out;
+}
+
+TEST(CheckpointTest, WhatItsCutNeedsStaysUntilItIsMadeAndGoesThen) {
+  Faulty faulty = MakeFaulty(false);
+  DB* db = faulty.db.get();
+  const auto a = Must(db->GetTable("a"));
+  // Behind the cut, before the first file is linked: everything in it becomes obsolete.
+  std::atomic<bool> done{false};
+  const std::thread::id caller = std::this_thread::get_id();
+  faulty.files->SetObserver([&](const io::FileCall& call) {
+    if (call.op != io::FileOp::kLock || std::this_thread::get_id() != caller) return;
+    if (done.exchange(true)) return;
+    PutOne(db, a, "behind", "the cut");
+    Must(db->Flush());
+    Must(db->Compact(""));
+  });
+  ASSERT_OK(db->Checkpoint("/disk/copy", {}).status());
+  EXPECT_TRUE(done.load());
+  faulty.files->SetObserver(nullptr);
+  DbOptions options = SmallOptions();
+  options.file_system = faulty.files;
+  EXPECT_EQ(ContentsOf(Must(DB::Open("/disk/copy", options)).get()), faulty.model);
+  // What was kept for it alone is gone with it.
+  faulty.model.a["behind"] = "the cut";
+  EXPECT_EQ(ContentsOf(db), faulty.model);
+  size_t logs = 0;
+  for (const std::string& name : NamesIn(faulty.files.get(), "/disk/db")) {
+    logs += name.ends_with(".log");
+  }
+  EXPECT_LE(logs, 2u);
 }
 
 TEST(CheckpointTest, AnErrorOfAnyCallLeavesNothingUnderTheNameAndTheNextTrySucceeds) {

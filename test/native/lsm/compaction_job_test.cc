@@ -198,7 +198,10 @@ TEST_F(CompactionJobTest, SequencesAreWrittenOnlyWhereASnapshotNeedsThem) {
   EXPECT_EQ(metas_[0].max_sequence, 50u);
   job.rules.snapshots = {49};
   EXPECT_THAT(Run(job), ElementsAre(Put("a", 50), Put("a", 40), Put("b", 50)));
-  // In a file without sequences all rows have the one that the manifest says of it.
+  // A file without sequences is one whose rows every snapshot sees: 0 says that.
+  job.runs = {{File({Put("a", 60)}, true)}, {File({Put("a", 30), Put("c", 20)})}};
+  EXPECT_THAT(Run(job), ElementsAre(Put("a", 60), Put("a", 0), Put("c", 0)));
+  // Where the manifest says one sequence for the whole file, it is every row's.
   job.runs = {{File({Put("a", 60)}, true)}, {File({Put("a", 30), Put("c", 30)})}};
   EXPECT_THAT(Run(job), ElementsAre(Put("a", 60), Put("a", 30), Put("c", 30)));
 }
