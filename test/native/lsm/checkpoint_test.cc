@@ -236,7 +236,7 @@ TEST(CheckpointTest, WhatItsCutNeedsStaysUntilItIsMadeAndGoesThen) {
   faulty.files->SetObserver([&](const io::FileCall& call) {
     if (call.op != io::FileOp::kLock || std::this_thread::get_id() != caller) return;
     if (done.exchange(true)) return;
-    PutOne(db, a, "behind", "the cut");
+    PutOne(db, a, "key1", "behind the cut");  // into the range of the others
     Must(db->Flush());
     Must(db->Compact(""));
   });
@@ -247,7 +247,7 @@ TEST(CheckpointTest, WhatItsCutNeedsStaysUntilItIsMadeAndGoesThen) {
   options.file_system = faulty.files;
   EXPECT_EQ(ContentsOf(Must(DB::Open("/disk/copy", options)).get()), faulty.model);
   // What was kept for it alone is gone with it.
-  faulty.model.a["behind"] = "the cut";
+  faulty.model.a["key1"] = "behind the cut";
   EXPECT_EQ(ContentsOf(db), faulty.model);
   size_t logs = 0;
   for (const std::string& name : NamesIn(faulty.files.get(), "/disk/db")) {
