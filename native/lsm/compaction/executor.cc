@@ -52,8 +52,9 @@ void Executor::RunTimer() {
       continue;
     }
     const auto first = delayed_.begin();
-    if (first->first > SteadyClock::now()) {
-      wake_.wait_until(lock, first->first);
+    // A copy: Stop forgets the entry while this waits.
+    if (const auto due = first->first; due > SteadyClock::now()) {
+      wake_.wait_until(lock, due);
       continue;
     }
     auto [kind, work] = std::move(first->second);

@@ -210,7 +210,7 @@ describe('Conditions', () => {
     }
     assert.ok(pruned > 10, `${pruned} batches pruned`)
     assert.ok(filtered > 1000, `${filtered} rows filtered`)
-  })
+  }).timeout(180_000)
 
   const kRows = 200_000
   /** Rows with n ascending, and v = n / 1000 where n is divisible by 7, else null. */
