@@ -161,8 +161,12 @@ Result<std::optional<ManifestLog::Loaded>> ManifestLog::Load(io::FileSystem* fil
     } else {
       ++records;
       loaded.closed_at = DecodeClosed(payload);
-      MARBLE_ASSIGN_OR_RETURN(const VersionEdit edit, VersionEdit::Decode(payload));
-      MARBLE_RETURN_NOT_OK(loaded.state.Apply(edit));
+      const auto edit = VersionEdit::Decode(payload);
+      const Status applied = edit.ok() ? loaded.state.Apply(*edit) : edit.status();
+      if (CodeOf(applied) == ErrorCode::kIncompatible) {
+        return MakeError(ErrorCode::kIncompatible, path + ": " + MessageOf(applied));
+      }
+      if (!applied.ok()) return corrupt(offset, "bad edit (" + MessageOf(applied) + ")");
     }
     offset += kRecordHeaderBytes + payload.size();
     any = true;

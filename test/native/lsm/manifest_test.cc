@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 
 #include "base/coding.h"
+#include "base/crc32c.h"
 #include "db_fixture.h"
 #include "io/file_system.h"
 #include "lsm/table_info.h"
@@ -161,6 +162,32 @@ TEST(Manifest, TheCloseIsTheLastRecordAndIsForgottenByTheNextEdit) {
   edit.next_file_number = 30;
   ASSERT_OK(log->Append(edit));
   EXPECT_EQ(load().closed_at, std::nullopt);
+}
+
+TEST(Manifest, AnEditThatMakesNoSenseIsCorruptionWithFileAndOffset) {
+  // Its checksum is right, and the schema of the table that it creates is no schema.
+  TempDir dir(TempDir::Place::kMemory);
+  const auto& disk = io::FileSystem::Local();
+  auto log = Must(ManifestLog::Create(disk.get(), dir.path(), 1, TwoTables()));
+  const std::string path = dir.path() + "/" + ManifestName(1);
+  std::string bytes = Must(disk->ReadFile(path));
+  std::string table;
+  PutVarint(&table, 3);
+  PutLengthPrefixed(&table, "name");
+  PutLengthPrefixed(&table, "no schema message");
+  std::string payload;
+  PutVarint(&payload, 2);  // create table
+  PutLengthPrefixed(&payload, table);
+  std::string body;
+  PutFixed<uint32_t>(&body, static_cast<uint32_t>(payload.size()));
+  body += payload;
+  const size_t at = bytes.size();
+  PutFixed<uint32_t>(&bytes, MaskCrc(Crc32c(body)));
+  ASSERT_OK(disk->WriteFileAtomically(path, bytes + body));
+  const Status status = ManifestLog::Load(disk.get(), dir.path()).status();
+  EXPECT_EQ(CodeOf(status), ErrorCode::kCorruption) << status;
+  EXPECT_THAT(MessageOf(status), HasSubstr(path));
+  EXPECT_THAT(MessageOf(status), HasSubstr("offset " + std::to_string(at)));
 }
 
 TEST(Manifest, UnknownMandatoryFieldIsRefusedAndOptionalOneSkipped) {
