@@ -221,11 +221,19 @@ void DbImpl::RemoveFiles(const std::vector<FileMeta>& metas) {
   }
 }
 
-Status DbImpl::VerifySegments(const Generation& generation) const {
-  if (generation.recovered) return Status::OK();
+Result<LogPosition> DbImpl::VerifySegments(const Generation& generation) const {
+  LogPosition end = generation.end;
+  if (generation.recovered) return end;
   const uint32_t seed = log_format::CrcSeed(reinterpret_cast<const uint8_t*>(database_id_.data()),
                                             generation.last_segment);
   for (const auto& segment : generation.segments) {
+    std::string why;
+    MARBLE_ASSIGN_OR_RETURN(
+        const auto begin, log_format::DecodeSegmentHeader(segment->data(), segment->size(), &why));
+    if (!begin) {
+      return MakeError(ErrorCode::kCorruption, "log segment " + segment->path() +
+                                                   ", offset 0: " + why + " when it was flushed");
+    }
     size_t offset = log_format::kSegmentHeaderBytes;
     while (true) {
       log_format::RecordHeader header;
@@ -237,11 +245,12 @@ Status DbImpl::VerifySegments(const Generation& generation) const {
                                                      std::to_string(offset) + ": " + why +
                                                      " when it was flushed");
       }
-      if (header.type == static_cast<uint8_t>(RecordType::kSegmentEnd)) break;
       offset = layout.end;
+      if (header.type == static_cast<uint8_t>(RecordType::kSegmentEnd)) break;
     }
+    end = begin->base + offset;
   }
-  return Status::OK();
+  return end;
 }
 
 Status DbImpl::FlushOldest() {
@@ -264,7 +273,7 @@ Status DbImpl::FlushOldest() {
     }
   }
   MARBLE_RETURN_NOT_OK(log_->background_error());
-  MARBLE_RETURN_NOT_OK(VerifySegments(*generation));
+  MARBLE_ASSIGN_OR_RETURN(const LogPosition log_position, VerifySegments(*generation));
   DbEvent event{DbEvent::Kind::kFlush, "flushes a memtable generation"};
   event.phase = DbEvent::Phase::kBegin;
   Emit(event);
@@ -304,7 +313,7 @@ Status DbImpl::FlushOldest() {
           }
           edit.next_file_number = next_file_.load();
           edit.log_first_segment = generation->last_segment + 1;
-          edit.log_position = generation->end;
+          edit.log_position = log_position;
           edit.last_sequence =
               std::max(manifest_->state().last_sequence, generation->last_sequence);
           return edit;

@@ -214,8 +214,9 @@ class DbImpl : public DB {
   void AnnounceStallEnd();
   void FlushWork();
   Status FlushOldest();
-  /// Check every record of a sealed segment again: what memory has lost must not reach a file.
-  Status VerifySegments(const Generation& generation) const;
+  /// Check every record of a sealed segment again: what memory has lost must not reach a file. The
+  /// position at which the next segment begins.
+  Result<LogPosition> VerifySegments(const Generation& generation) const;
   RunWriterOptions NewRunOptions();
   /// Make an edit durable, then live: `make_edit` runs under manifest_mutex_ (no table can be
   /// dropped meanwhile; nullopt: nothing to do), `install` under mutex_ as well.

@@ -267,6 +267,7 @@ Status DbImpl::Recover(ManifestState state, const ManifestEnd& manifest, bool to
   recovery.database_id = state.database_id;
   recovery.boot_id = options_.file_system->BootId();
   recovery.first_segment = state.log_first_segment;
+  recovery.first_position = state.log_position;
   recovery.fixed_ends = state.fixed_ends;
   recovery.truncate_corruption = options_.recovery == Recovery::kTruncate;
   next_table_id_ = state.next_table_id;
@@ -295,6 +296,7 @@ Status DbImpl::Recover(ManifestState state, const ManifestEnd& manifest, bool to
   if (active_ != nullptr) {
     active_->recovered = true;
     active_->last_segment = last_segment;
+    active_->end = position;
     active_->log_paths.clear();
     for (const FixedEnd& end : result.ends) {
       active_->log_paths.push_back(dir_ + "/" + LogName(end.segment_id));

@@ -47,7 +47,7 @@ struct ManifestState {
   FileNumber next_file_number = 1;
   TableId next_table_id = 1;
   uint64_t log_first_segment = 1;
-  LogPosition log_position = 0;      // no new record lies below
+  LogPosition log_position = 0;      // where that segment begins
   SequenceNumber last_sequence = 0;  // of flushed data; the log may know more
   std::vector<FixedEnd> fixed_ends;
 

@@ -125,6 +125,7 @@ class Recovery {
         if (auto bad = MissingFirst()) return bad;
       }
       if (!segment.header) {
+        if (segment.id == options_.first_segment) expected = options_.first_position;
         return std::optional<BadSpot>({i, 0, expected, segment.header_error});
       }
       if (std::string why = HeaderMismatch(segment, expected); !why.empty()) {
@@ -231,8 +232,10 @@ class Recovery {
       proof = "an earlier recovery read the segment up to offset " +
               std::to_string(*segment.fixed_end) + " and made it durable";
     }
-    std::string where = "log segment " + segment.file->path() + ", offset " +
-                        std::to_string(bad.offset) + ": " + bad.why;
+    std::string where =
+        "log segment " + segment.file->path() + ", offset " + std::to_string(bad.offset) +
+        (bad.position ? " (log position " + std::to_string(*bad.position) + ")" : "") + ": " +
+        bad.why;
     if (!proof.empty() && !options_.truncate_corruption) {
       return MakeError(ErrorCode::kCorruption,
                        where + "; " + proof +
@@ -319,17 +322,17 @@ class Recovery {
            std::memcmp(segment.header->boot_id, boot_id_.data(), log_format::kIdBytes) == 0;
   }
 
-  /// Remove segments that were preallocated and never used. They do no harm, so an error (a
-  /// read-only file system, say) is no reason to fail.
+  /// Remove segments that were preallocated and never used, from the last one on. They do no harm,
+  /// so an error (a read-only file system, say) is no reason to fail. One that a used segment lies
+  /// behind stays until the manifest has forgotten it: if the power fails before, the log must not
+  /// look as if somebody had taken a segment away.
   void RemoveUnused(const BadSpot& bad) {
-    for (size_t i = bad.segment; i < segments_.size(); ++i) {
+    for (size_t i = segments_.size(); i-- > bad.segment;) {
       const SegmentFile& segment = segments_[i];
-      if (!segment.header_blank) continue;
       const uint8_t* data = segment.file->data();
       const size_t size = segment.file->size();
       const bool zero = size == 0 || (data[0] == 0 && std::memcmp(data, data + 1, size - 1) == 0);
-      if (!zero) continue;
-      if (!options_.file_system->Remove(segment.file->path()).ok()) continue;
+      if (!zero || !options_.file_system->Remove(segment.file->path()).ok()) return;
       std::erase_if(result_.ends,
                     [&](const FixedEnd& end) { return end.segment_id == segment.id; });
     }

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -27,6 +28,8 @@ struct RecoveryOptions {
   std::string database_id;
   std::string boot_id;     // of this boot
   uint64_t first_segment;  // older segments are flushed: ignored
+  /// Where that segment begins, if its header does not say so because it was lost.
+  std::optional<LogPosition> first_position = {};
   std::vector<FixedEnd> fixed_ends;
   bool truncate_corruption = false;  // recovery: 'truncate'
   std::shared_ptr<io::FileSystem> file_system = io::FileSystem::Local();

@@ -1,4 +1,7 @@
 // Torn tails against corruption: what recovery takes, cuts and refuses.
+#include <atomic>
+#include <thread>
+
 #include "wal_fixture.h"
 
 namespace marble::lsm {
@@ -120,6 +123,80 @@ TEST_P(WalRecoveryTest, UnsyncedDamageAfterARebootIsATail) {
   EXPECT_EQ(recovered->result.end, places[2].begin);
   EXPECT_EQ(recovered->result.truncated_bytes, places[4].end - places[2].begin);
   EXPECT_THAT(recovered->result.truncation_reason, testing::HasSubstr(dir_.File(1)));
+}
+
+TEST_P(WalRecoveryTest, ALostHeaderOfTheFirstSegmentIsATailWhenOnlyWhatIsBeforeItWasDurable) {
+  LogPosition base = 0;
+  {
+    auto writer = OpenWriter(Options());
+    // A record of segment 1 takes long: the first one of segment 2 is reserved meanwhile, and says
+    // that the log was complete up to the slow one only.
+    std::atomic<bool> slow_began{false}, next_began{false};
+    const std::string small = PayloadFor(1, 100), large = PayloadFor(2, 60'000);
+    MustAppend(writer.get(), PayloadFor(0, 10'000));
+    std::thread slow([&] {
+      const auto fill = [&](uint8_t* to) {
+        slow_began = true;
+        while (!next_began) std::this_thread::yield();
+        return FillWith(small)(to);
+      };
+      EXPECT_TRUE(writer->Append(small.size(), fill, Ignore).ok());
+    });
+    while (!slow_began) std::this_thread::yield();
+    std::thread next([&] {
+      const auto fill = [&](uint8_t* to) {
+        next_began = true;
+        return FillWith(large)(to);
+      };
+      EXPECT_TRUE(writer->Append(large.size(), fill, Ignore).ok());
+    });
+    slow.join();
+    next.join();
+    ASSERT_EQ(writer->current_segment(), 2u);
+    while (writer->synced() == 0) std::this_thread::yield();  // segment 1, as it is sealed
+    base = writer->synced();
+    MustAppend(writer.get(), small);  // says that all before `base` is durable
+    ASSERT_EQ(writer->synced(), base);
+  }
+  std::string bytes = ReadAll(dir_.File(2));
+  ASSERT_EQ(log_format::DecodeSegmentHeader(reinterpret_cast<const uint8_t*>(bytes.data()),
+                                            bytes.size(), nullptr)
+                .ValueOrDie()
+                ->base,
+            base);
+  std::fill_n(bytes.begin(), log_format::kSegmentHeaderBytes, '\0');
+  WriteAll(dir_.File(2), bytes);
+  // Segment 1 has been flushed.
+  ASSERT_TRUE(io::FileSystem::Local()->Remove(dir_.File(1)).ok());
+  auto options = AfterReboot();
+  options.first_segment = 2;
+  options.first_position = base;
+  auto recovered = Recover(options);
+  ASSERT_TRUE(recovered.ok()) << recovered.status();
+  EXPECT_EQ(recovered->records.size(), 0u);
+  // It begins earlier: then it was durable, and is damaged.
+  options.first_position = base - 8;
+  EXPECT_EQ(CodeOf(Recover(options).status()), ErrorCode::kCorruption);
+}
+
+TEST_P(WalRecoveryTest, AZeroSegmentStaysWhileUsedOnesLieBehindIt) {
+  {
+    auto writer = OpenWriter(Options());
+    MustAppend(writer.get(), PayloadFor(1, 100));
+    ASSERT_TRUE(writer->Roll({}).ok());
+  }
+  // The power was lost before anything but the header of segment 2 was durable.
+  WriteAll(dir_.File(1), std::string(ReadAll(dir_.File(1)).size(), '\0'));
+  std::string second = ReadAll(dir_.File(2));
+  std::fill(second.begin() + log_format::kSegmentHeaderBytes, second.end(), '\0');
+  WriteAll(dir_.File(2), second);
+  // It is lost again before the manifest knows of the first recovery.
+  for (int i = 0; i < 2; ++i) {
+    auto recovered = Recover(AfterReboot());
+    ASSERT_TRUE(recovered.ok()) << recovered.status();
+    EXPECT_EQ(recovered->records.size(), 0u);
+    EXPECT_EQ(CountFiles(dir_), 2u);
+  }
 }
 
 TEST_P(WalRecoveryTest, AnUnknownBootCountsAsAReboot) {
