@@ -83,8 +83,13 @@ function startWorker(bootstrapServers) {
     if (message.type === 'view') view = message
     if (message.type === 'failed') failure = message.message
   })
-  child.on('exit', code => {
-    if (code !== 0 && code !== null) failure ??= `the job's process ended with code ${code}`
+  const mine = child
+  child.on('exit', (code, signal) => {
+    if (code !== 0 && !mine.killed) failure ??= `the job's process ended with ${signal ?? `code ${code}`}`
+  })
+  // Comes behind all that was sent.
+  child.on('disconnect', () => {
+    if (view === undefined && !mine.killed) failure ??= "the job's process ended before it had sent the view"
   })
 }
 async function until(what, done, seconds) {
@@ -100,7 +105,7 @@ function show(produced) {
   if (last === undefined || Date.now() - shownAt < 1000) return
   shownAt = Date.now()
   // Of all lives of the job: what its committed offsets say.
-  const processed = last.offsets.reduce((sum, [, offset]) => sum + offset, 0)
+  const processed = last.offsets.reduce((sum, [, offset]) => sum + Math.max(0, offset), 0)
   const watermark =
     last.watermark === null ? '-' : new Date(last.watermark).toISOString().slice(0, 16).replace('T', ' ')
   print(

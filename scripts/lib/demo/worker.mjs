@@ -61,13 +61,17 @@ process.on('message', async message => {
     zeroCopy &&= batch.zeroCopy
     batch.release()
   }
-  process.send({
+  const answer = {
     type: 'view',
     rows: rows.map(row => ({ ...row, flights: String(row.flights) })),
     example: example && { ...example, flights: String(example.flights) },
     p50: reads[Math.floor(reads.length * 0.5)],
     p99: reads[Math.floor(reads.length * 0.99)],
     scan: { rows: scanned, flights: String(flights), ms: performance.now() - began, zeroCopy },
+  }
+  // Several MB: disconnecting would throw away what is still under way.
+  await new Promise((sent, failed) => {
+    process.send(answer, error => (error ? failed(error) : sent()))
   })
   await sql.close()
   process.disconnect()
