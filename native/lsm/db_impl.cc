@@ -189,12 +189,15 @@ Status DbImpl::MultiGet(const TableHandle& state, const std::string_view* keys, 
   // So many lookups are under way at once: their first cache misses overlap.
   constexpr size_t kAhead = 16;
   uint64_t hashes[kAhead];
+  RowPrefetch prefetches[kAhead];
   for (size_t begin = 0; begin < count; begin += kAhead) {
     const size_t end = std::min(count, begin + kAhead);
     for (size_t i = begin; i < end; ++i) {
       hashes[i - begin] = HashKey(keys[i]);
-      PrefetchRow(*version, keys[i], hashes[i - begin]);
+      prefetches[i - begin].Begin(*version, keys[i], hashes[i - begin]);
     }
+    for (size_t i = 0; i < end - begin; ++i) prefetches[i].Locate(state->info(), *version);
+    for (size_t i = 0; i < end - begin; ++i) prefetches[i].Fetch();
     for (size_t i = begin; i < end; ++i) {
       MARBLE_ASSIGN_OR_RETURN(
           const FoundRow row,

@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/shared_cell.h"
 #include "lsm/compaction/compaction_filter.h"
 #include "lsm/compaction/compaction_picker.h"
 #include "lsm/memtable/memtable.h"
@@ -27,34 +28,6 @@ struct SuperVersion {
   std::shared_ptr<const TableVersion> files;
 };
 using SuperVersionRef = std::shared_ptr<const SuperVersion>;
-
-/// A shared pointer that many read and few replace. A spin lock around the copy: about 20 ns
-/// uncontended (std::atomic<shared_ptr> of this compiler does the same, less visibly).
-class SuperVersionCell {
- public:
-  SuperVersionRef Load() const {
-    Lock();
-    SuperVersionRef ref = current_;
-    locked_.clear(std::memory_order_release);
-    return ref;
-  }
-  void Store(SuperVersionRef next) {
-    Lock();
-    current_.swap(next);
-    locked_.clear(std::memory_order_release);
-    // The old one may die here, outside the lock.
-  }
-
- private:
-  void Lock() const {
-    while (locked_.test_and_set(std::memory_order_acquire)) {
-      while (locked_.test(std::memory_order_relaxed)) {
-      }
-    }
-  }
-  mutable std::atomic_flag locked_ = ATOMIC_FLAG_INIT;
-  SuperVersionRef current_;
-};
 
 /// What compactions have done to one level since the database was opened.
 struct LevelCounters {
@@ -121,7 +94,7 @@ class TableState {
   const void* const owner_;
   const Clock* const clock_;
   std::atomic<bool> dropped_{false};
-  SuperVersionCell cell_;
+  SharedCell<const SuperVersion> cell_;
   mutable std::mutex filter_mutex_;
   std::shared_ptr<const CompactionFilter> compaction_filter_;
 };

@@ -25,19 +25,20 @@ class KeyedFlush : public RowProducer {
   Result<bool> Step(RunBuilder*) override {
     if (!begun_) {
       begun_ = true;
-      nodes_ = memtable_->SortedNodes();
+      nodes_ = memtable_->InOrder();
       MARBLE_RETURN_NOT_OK(FindHiddenKeys());
     }
     const bool nodes_left = node_ < nodes_.size();
     if (hidden_ < hidden_keys_.size() &&
-        (!nodes_left || hidden_keys_[hidden_] < nodes_[node_]->key())) {
+        (!nodes_left || hidden_keys_[hidden_] < nodes_[node_].key())) {
       MARBLE_RETURN_NOT_OK(WriteKey(hidden_keys_[hidden_++], nullptr));
       return true;
     }
     if (!nodes_left) return false;
-    const KeyNode* node = nodes_[node_++];
-    if (hidden_ < hidden_keys_.size() && hidden_keys_[hidden_] == node->key()) ++hidden_;
-    MARBLE_RETURN_NOT_OK(WriteKey(node->key(), node->newest.load(std::memory_order_acquire)));
+    nodes_.PrefetchAfter(node_);
+    const KeyNode& node = nodes_[node_++];
+    if (hidden_ < hidden_keys_.size() && hidden_keys_[hidden_] == node.key()) ++hidden_;
+    MARBLE_RETURN_NOT_OK(WriteKey(node.key(), node.newest.load(std::memory_order_acquire)));
     return true;
   }
 
@@ -123,7 +124,7 @@ class KeyedFlush : public RowProducer {
   VersionFolder folder_;
   std::vector<const RangeTombstone*> ranges_;
   bool begun_ = false;
-  std::vector<const KeyNode*> nodes_;
+  SortedNodes nodes_;
   std::vector<std::string> hidden_keys_;  // sorted
   size_t node_ = 0;
   size_t hidden_ = 0;

@@ -21,6 +21,22 @@ class Arena {
     left_ -= bytes;
     return result;
   }
+  /// One cache line.
+  void* AllocateLine() {
+    const size_t skip = -reinterpret_cast<uintptr_t>(at_) & (kLine - 1);
+    if (skip + kLine <= left_) {
+      at_ += skip;
+      left_ -= skip;
+      return Allocate(kLine);
+    }
+    // A chunk may begin anywhere.
+    auto* memory = static_cast<uint8_t*>(AllocateChunk(2 * kLine - 8));
+    memory += -reinterpret_cast<uintptr_t>(memory) & (kLine - 1);
+    const auto unused = static_cast<size_t>(at_ - (memory + kLine));
+    at_ -= unused;
+    left_ += unused;
+    return memory;
+  }
   size_t memory_usage() const { return usage_.load(std::memory_order_relaxed); }
 
  private:
@@ -38,6 +54,7 @@ class Arena {
     return chunks_.back().get();
   }
 
+  static constexpr size_t kLine = 64;
   static constexpr size_t kMaxChunk = 1 << 20;
   size_t next_chunk_ = 2048;
   uint8_t* at_ = nullptr;

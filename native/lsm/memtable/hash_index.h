@@ -27,25 +27,35 @@ class HashIndex {
 
   void Prefetch(uint64_t hash) const {
     const Slots* slots = current_.load(std::memory_order_acquire);
-    __builtin_prefetch(&slots->words[hash & slots->mask]);
+    __builtin_prefetch(&slots->words[static_cast<uint32_t>(hash) & slots->mask]);
+  }
+
+  /// The node of some key that probably has this hash, not looked at; null when there is none.
+  const KeyNode* Guess(uint64_t hash) const {
+    const Slots* slots = current_.load(std::memory_order_acquire);
+    for (size_t i = static_cast<uint32_t>(hash) & slots->mask;; i = (i + 1) & slots->mask) {
+      const uint64_t word = slots->words[i].load(std::memory_order_acquire);
+      if (word == 0) return nullptr;
+      if ((word >> kPointerBits) == (hash >> kPointerBits)) return ToNode(word);
+    }
   }
 
   KeyNode* Find(std::string_view key, uint64_t hash) const {
     const Slots* slots = current_.load(std::memory_order_acquire);
-    for (size_t i = hash & slots->mask;; i = (i + 1) & slots->mask) {
+    for (size_t i = static_cast<uint32_t>(hash) & slots->mask;; i = (i + 1) & slots->mask) {
       const uint64_t word = slots->words[i].load(std::memory_order_acquire);
       if (word == 0) return nullptr;
       if ((word >> kPointerBits) != (hash >> kPointerBits)) continue;
       KeyNode* node = ToNode(word);
-      if (node->hash == hash && node->key() == key) return node;
+      if (node->hash == static_cast<uint32_t>(hash) && node->key() == key) return node;
     }
   }
 
   /// Writer only; the key is not in the index yet.
-  void Insert(KeyNode* node) {
+  void Insert(KeyNode* node, uint64_t hash) {
     Slots* slots = current_.load(std::memory_order_relaxed);
     if ((size_ + 1) * 10 > (slots->mask + 1) * 6) slots = Grow(slots);
-    Place(slots, node);
+    Place(slots, hash >> kPointerBits << kPointerBits | reinterpret_cast<uint64_t>(node));
     ++size_;
   }
 
@@ -62,10 +72,9 @@ class HashIndex {
   static KeyNode* ToNode(uint64_t word) {
     return reinterpret_cast<KeyNode*>(word & ((uint64_t{1} << kPointerBits) - 1));
   }
-  static void Place(Slots* slots, KeyNode* node) {
-    const uint64_t word =
-        (node->hash >> kPointerBits << kPointerBits) | reinterpret_cast<uint64_t>(node);
-    size_t i = node->hash & slots->mask;
+  /// The low half of a hash finds the slot.
+  static void Place(Slots* slots, uint64_t word) {
+    size_t i = ToNode(word)->hash & slots->mask;
     while (slots->words[i].load(std::memory_order_relaxed) != 0) i = (i + 1) & slots->mask;
     slots->words[i].store(word, std::memory_order_release);
   }
@@ -85,7 +94,7 @@ class HashIndex {
     auto bigger = Allocate(count < (1 << 16) ? count * 4 : count * 2);
     for (size_t i = 0; i < count; ++i) {
       const uint64_t word = old->words[i].load(std::memory_order_relaxed);
-      if (word != 0) Place(bigger.get(), ToNode(word));
+      if (word != 0) Place(bigger.get(), word);
     }
     all_.push_back(std::move(bigger));
     current_.store(all_.back().get(), std::memory_order_release);

@@ -13,6 +13,7 @@
 #include <string_view>
 
 #include "base/types.h"
+#include "lsm/key_fences.h"
 
 namespace marble::lsm {
 
@@ -51,12 +52,13 @@ struct KeyVersion {
   int64_t row() const { return size_or_row; }
 };
 
+/// With its first version behind it, one cache line.
 struct KeyNode {
   std::atomic<const KeyVersion*> newest;
   KeyNode* created_before;  // all nodes of a memtable, from the newest to the oldest
   const char* key_data;
-  uint64_t hash;
   uint32_t key_size;
+  uint32_t hash;  // its low half
 
   std::string_view key() const { return {key_data, key_size}; }
   /// The newest version that `sequence` sees; null when it sees none.
@@ -67,15 +69,6 @@ struct KeyNode {
   }
 };
 
-/// The first eight bytes of a key as a number that orders as the bytes do (ties: compare all).
-inline uint64_t KeyPrefix(std::string_view key) {
-  uint64_t prefix = 0;
-  if (key.size() >= 8) {
-    std::memcpy(&prefix, key.data(), 8);
-  } else {
-    std::memcpy(&prefix, key.data(), key.size());
-  }
-  return __builtin_bswap64(prefix);
-}
+static_assert(sizeof(KeyNode) + sizeof(KeyVersion) == 64);
 
 }  // namespace marble::lsm

@@ -175,16 +175,16 @@ const KeyVersion* Memtable::Add(std::string_view key, uint64_t hash, SequenceNum
     node->newest.store(version, std::memory_order_release);
     return version;
   }
-  auto* memory = static_cast<uint8_t*>(arena_.Allocate(sizeof(KeyNode) + sizeof(KeyVersion)));
+  auto* memory = static_cast<uint8_t*>(arena_.AllocateLine());
   auto* version =
       new (memory + sizeof(KeyNode)) KeyVersion{tag, nullptr, data, size_or_row, operands};
   auto* node = new (memory) KeyNode;
   node->newest.store(version, std::memory_order_relaxed);
   node->key_data = key.data();
   node->key_size = static_cast<uint32_t>(key.size());
-  node->hash = hash;
+  node->hash = static_cast<uint32_t>(hash);
   node->created_before = newest_node_.load(std::memory_order_relaxed);
-  keys_->Insert(node);
+  keys_->Insert(node, hash);
   newest_node_.store(node, std::memory_order_release);
   num_keys_.store(num_keys_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
   return version;
@@ -212,24 +212,16 @@ SequenceNumber Memtable::RangeTombstoneOver(std::string_view key, SequenceNumber
   return 0;
 }
 
-std::vector<const KeyNode*> Memtable::SortedNodes() const {
-  struct Entry {
-    uint64_t prefix;
-    const KeyNode* node;
-  };
-  std::vector<Entry> entries;
-  entries.reserve(num_keys());
-  for (const KeyNode* node = newest_node_.load(std::memory_order_acquire); node != nullptr;
+SortedNodes Memtable::InOrder() const {
+  std::vector<KeyNode*> nodes;
+  nodes.reserve(num_keys());
+  for (KeyNode* node = newest_node_.load(std::memory_order_acquire); node != nullptr;
        node = node->created_before) {
-    entries.push_back({KeyPrefix(node->key()), node});
+    nodes.push_back(node);
   }
-  std::sort(entries.begin(), entries.end(), [](const Entry& a, const Entry& b) {
-    return a.prefix != b.prefix ? a.prefix < b.prefix : a.node->key() < b.node->key();
-  });
-  std::vector<const KeyNode*> nodes;
-  nodes.reserve(entries.size());
-  for (const Entry& entry : entries) nodes.push_back(entry.node);
-  return nodes;
+  // Often they came in order, so that nothing is left to sort.
+  std::reverse(nodes.begin(), nodes.end());
+  return SortedNodes(std::move(nodes));
 }
 
 size_t Memtable::memory_usage() const {

@@ -28,6 +28,7 @@
 #include "lsm/memtable/hash_index.h"
 #include "lsm/memtable/key_node.h"
 #include "lsm/memtable/ordered_index.h"
+#include "lsm/memtable/sorted_nodes.h"
 #include "lsm/table_info.h"
 
 namespace marble::lsm {
@@ -74,6 +75,13 @@ class Memtable {
   /// Bring the indexes that are built by readers up to date: call before a read.
   void Prepare(bool ordered);
   void Prefetch(uint64_t hash) const { keys_->Prefetch(hash); }
+  /// What Find will look at next, once Prefetch has had its time: it is fetched, not looked at.
+  /// Null: nothing.
+  const KeyNode* Guess(uint64_t hash) const {
+    const KeyNode* node = keys_->Guess(hash);
+    if (node != nullptr) __builtin_prefetch(node);
+    return node;
+  }
   const KeyVersion* Find(std::string_view key, uint64_t hash, SequenceNumber sequence) const {
     const KeyNode* node = keys_->Find(key, hash);
     return node == nullptr ? nullptr : node->VisibleAt(sequence);
@@ -88,7 +96,7 @@ class Memtable {
   const AppendedBatch* first_batch() const { return first_batch_.load(std::memory_order_acquire); }
 
   // --- flush (immutable memtable, after Prepare) ---------------------------------------------
-  std::vector<const KeyNode*> SortedNodes() const;
+  SortedNodes InOrder() const;
 
   const TableInfo& info() const { return *info_; }
   uint64_t generation() const { return generation_; }

@@ -1,40 +1,46 @@
-// Keys of a memtable in order: a skip list over its KeyNodes, built by those who read it.
+// Keys of a memtable in order, built by those who read it: a sorted array, and a skip list of what
+// came after it.
 //
 // The writer never touches it: it links new nodes into a list (KeyNode::created_before). An
-// ordered read first takes the mutex and inserts the nodes created since the last such read,
-// sorted, each search starting where the one before ended; then it walks without a lock.
+// ordered read first takes the mutex and brings in the nodes created since the last such read;
+// then it walks without a lock what it found.
 // Decided: catching up at the read instead of inserting at each put, because a put then costs
-// the same with and without ordered readers, alternating put and seek still costs one insertion
-// each, and many puts between two reads are inserted in order, which is much cheaper.
+// the same with and without ordered readers. A few nodes at a time go into the skip list, so that
+// alternating put and seek costs one insertion each; when it has grown to an eighth of the array,
+// both are merged into a new array (sixteen bytes copied for each of eight keys an insertion),
+// because an array is searched and walked several times faster. Who walks the old array keeps it.
 #pragma once
 
 #include <atomic>
 #include <cstdint>
+#include <memory>
 #include <mutex>
 #include <string_view>
 
-#include "lsm/memtable/arena.h"
+#include "base/shared_cell.h"
 #include "lsm/memtable/key_node.h"
+#include "lsm/memtable/skip_list.h"
+#include "lsm/memtable/sorted_nodes.h"
 
 namespace marble::lsm {
 
 class OrderedIndex {
-  struct SkipNode;
+  struct Content;
 
  public:
   OrderedIndex();
 
-  /// Insert the nodes from `newest` (inclusive) back to where the last call began.
+  /// Bring in the nodes from `newest` (inclusive) back to where the last call began.
   void CatchUp(KeyNode* newest);
   bool built() const { return last_seen_.load(std::memory_order_relaxed) != nullptr; }
-  size_t memory_usage() const { return arena_.memory_usage(); }
+  size_t memory_usage() const;
 
-  /// Not thread-safe itself; stays valid while the index lives and others insert.
+  /// Not thread-safe itself; sees what was brought in before it was made, and may see more.
   class Cursor {
    public:
-    explicit Cursor(const OrderedIndex* index) : index_(index) {}
+    explicit Cursor(const OrderedIndex* index) : content_(index->content_.Load()) {}
     bool Valid() const { return node_ != nullptr; }
-    const KeyNode& node() const;
+    const KeyNode& node() const { return *node_; }
     /// The first key >= `key` (empty: the first).
     void SeekGE(std::string_view key);
     /// The last key < `key`.
@@ -44,23 +50,28 @@ class OrderedIndex {
     void Prev();
 
    private:
-    const OrderedIndex* index_;
-    const SkipNode* node_ = nullptr;
+    void ChooseFirst();
+    void ChooseLast();
+
+    std::shared_ptr<const Content> content_;
+    const KeyNode* node_ = nullptr;
+    bool forward_ = true;
+    bool in_added_ = false;  // where the node is
+    // Forwards, the next of each; backwards, the array's next stands before `at_`.
+    size_t at_ = 0;
+    const SkipList::Node* added_ = nullptr;
   };
 
  private:
-  static constexpr int kMaxHeight = 16;
-  SkipNode* NewSkipNode(KeyNode* node, int height);
-  /// The last node < key; null stands for the head.
-  const SkipNode* FindLess(std::string_view key) const;
-  int RandomHeight();
+  struct Content {
+    SortedNodes sorted;
+    SkipList added;
+  };
 
-  Arena arena_;
-  SkipNode* const head_;
+  SharedCell<const Content> content_;
   std::mutex mutex_;
+  std::shared_ptr<Content> latest_;  // guarded by mutex_; what content_ holds
   std::atomic<KeyNode*> last_seen_{nullptr};
-  std::atomic<int> height_{1};
-  uint64_t random_ = 0x9e3779b97f4a7c15ull;
 };
 
 }  // namespace marble::lsm

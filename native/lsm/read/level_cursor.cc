@@ -9,13 +9,13 @@ class LevelCursor : public RunCursor {
  public:
   /// Files [begin, end) of the level.
   LevelCursor(std::shared_ptr<const SortedLevel> level, size_t begin, size_t end,
-              std::shared_ptr<const TableInfo> info, const ReadView& view, ColumnsRef columns)
+              std::shared_ptr<const TableInfo> info, const ReadView& view, RowsWanted wanted)
       : level_(std::move(level)),
         begin_(begin),
         end_(end),
         info_(std::move(info)),
         view_(view),
-        columns_(std::move(columns)) {}
+        wanted_(std::move(wanted)) {}
 
   Status SeekGE(std::string_view key) override {
     Open(key.empty() ? begin_ : std::max(begin_, level_->LowerBound(key)));
@@ -62,7 +62,7 @@ class LevelCursor : public RunCursor {
   void Open(size_t at) {
     at_ = at;
     file_ =
-        at >= begin_ && at < end_ ? NewSstCursor((*level_)[at], info_, view_, columns_) : nullptr;
+        at >= begin_ && at < end_ ? NewSstCursor((*level_)[at], info_, view_, wanted_) : nullptr;
   }
   /// Where the file has no more row to show, on to the next one that has.
   Status Forward() {
@@ -95,7 +95,7 @@ class LevelCursor : public RunCursor {
   const size_t end_;
   const std::shared_ptr<const TableInfo> info_;
   const ReadView view_;
-  const ColumnsRef columns_;
+  const RowsWanted wanted_;
   size_t at_ = 0;
   std::unique_ptr<RunCursor> file_;  // null: before the first or behind the last
 };
@@ -105,7 +105,7 @@ class LevelCursor : public RunCursor {
 std::unique_ptr<RunCursor> NewLevelCursor(std::shared_ptr<const SortedLevel> level,
                                           std::shared_ptr<const TableInfo> info,
                                           const ReadView& view, const ScanRange& range,
-                                          ColumnsRef columns, size_t* out_of_range) {
+                                          const RowsWanted& wanted, size_t* out_of_range) {
   const size_t begin = range.lower.empty() ? 0 : level->LowerBound(range.lower);
   size_t end = level->size();
   if (!range.upper.empty()) {
@@ -114,10 +114,8 @@ std::unique_ptr<RunCursor> NewLevelCursor(std::shared_ptr<const SortedLevel> lev
   }
   *out_of_range += level->size() - (begin < end ? end - begin : 0);
   if (begin >= end) return nullptr;
-  if (end - begin == 1)
-    return NewSstCursor((*level)[begin], std::move(info), view, std::move(columns));
-  return std::make_unique<LevelCursor>(std::move(level), begin, end, std::move(info), view,
-                                       std::move(columns));
+  if (end - begin == 1) return NewSstCursor((*level)[begin], std::move(info), view, wanted);
+  return std::make_unique<LevelCursor>(std::move(level), begin, end, std::move(info), view, wanted);
 }
 
 }  // namespace marble::lsm

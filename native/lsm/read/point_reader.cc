@@ -188,9 +188,46 @@ std::string_view ValueAt(const arrow::RecordBatch& batch, int64_t row) {
   return {reinterpret_cast<const char*>(values.buffers[2]->data()) + offsets[0], size};
 }
 
-void PrefetchRow(const SuperVersion& version, std::string_view key, uint64_t hash) {
+void RowPrefetch::Begin(const SuperVersion& version, std::string_view key, uint64_t hash) {
+  key_ = key;
+  hash_ = hash;
+  node_ = nullptr;
+  reader_ = nullptr;
   for (const auto& memtable : version.memtables) memtable->Prefetch(hash);
   PrefetchFiles(*version.files, key, hash);
+}
+
+void RowPrefetch::Locate(const TableInfo& info, const SuperVersion& version) {
+  for (const auto& memtable : version.memtables) {
+    node_ = memtable->Guess(hash_);
+    if (node_ != nullptr) return;
+  }
+  if (!info.descriptor.is_state_family) return;
+  const auto take = [&](const SstFile& file) {
+    if (!file.reader->MayContain(key_, hash_)) return false;
+    if (file.reader->bytes() != nullptr) {
+      reader_ = file.reader.get();
+      reader_->PrefetchBytes(hash_);
+    }
+    return true;
+  };
+  for (const auto& file : version.files->level0) {
+    if (take(*file)) return;
+  }
+  for (const auto& level : version.files->levels) {
+    const SstFile* file = level == nullptr ? nullptr : level->Find(key_);
+    if (file != nullptr && take(*file)) return;
+  }
+}
+
+void RowPrefetch::Fetch() const {
+  if (node_ != nullptr) {
+    const KeyVersion* newest = node_->newest.load(std::memory_order_acquire);
+    __builtin_prefetch(node_->key_data);
+    __builtin_prefetch(newest->data);
+  } else if (reader_ != nullptr) {
+    reader_->PrefetchValue(hash_);
+  }
 }
 
 Result<FoundRow> FindRow(const TableInfo& info, const SuperVersion& version, std::string_view key,

@@ -33,8 +33,20 @@ struct FoundRow {
 Result<FoundRow> FindRow(const TableInfo& info, const SuperVersion& version, std::string_view key,
                          uint64_t hash, const ReadView& view, DbCounters* counters);
 
-/// Begin to fetch what FindRow will look at first.
-void PrefetchRow(const SuperVersion& version, std::string_view key, uint64_t hash);
+/// A lookup of a key whose cache misses overlap with those of others: what FindRow will look at is
+/// fetched in three steps, each of which wants the one before to have arrived. Hints alone.
+class RowPrefetch {
+ public:
+  void Begin(const SuperVersion& version, std::string_view key, uint64_t hash);
+  void Locate(const TableInfo& info, const SuperVersion& version);
+  void Fetch() const;
+
+ private:
+  std::string_view key_;
+  uint64_t hash_ = 0;
+  const KeyNode* node_ = nullptr;      // it lies here, or
+  const SstReader* reader_ = nullptr;  // in this file
+};
 
 /// The value bytes of a row of a state family's file; empty for a null.
 std::string_view ValueAt(const arrow::RecordBatch& batch, int64_t row);

@@ -1,5 +1,6 @@
 #include "lsm/read/run_cursor.h"
 
+#include "lsm/read/bytes_cursor.h"
 #include "lsm/read/point_reader.h"
 
 namespace marble::lsm {
@@ -219,8 +220,11 @@ std::unique_ptr<RunCursor> NewMemtableCursor(std::shared_ptr<Memtable> memtable,
 }
 
 std::unique_ptr<RunCursor> NewSstCursor(SstFileRef file, std::shared_ptr<const TableInfo> info,
-                                        const ReadView& view, ColumnsRef columns) {
-  return std::make_unique<SstCursor>(std::move(file), std::move(info), view, std::move(columns));
+                                        const ReadView& view, const RowsWanted& wanted) {
+  if (wanted.bytes_alone) {
+    if (auto cursor = NewBytesCursor(*file, view)) return cursor;
+  }
+  return std::make_unique<SstCursor>(std::move(file), std::move(info), view, wanted.columns);
 }
 
 }  // namespace marble::lsm

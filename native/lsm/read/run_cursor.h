@@ -14,6 +14,13 @@
 
 namespace marble::lsm {
 
+/// What will be looked at of the rows.
+struct RowsWanted {
+  ColumnsRef columns;  // besides the key; null: all
+  /// Key() and Value() of a state family alone, no batches (plain_rows).
+  bool bytes_alone = false;
+};
+
 class RunCursor {
  public:
   virtual ~RunCursor() = default;
@@ -66,6 +73,6 @@ class RunCursor {
 std::unique_ptr<RunCursor> NewMemtableCursor(std::shared_ptr<Memtable> memtable,
                                              const ReadView& view);
 std::unique_ptr<RunCursor> NewSstCursor(SstFileRef file, std::shared_ptr<const TableInfo> info,
-                                        const ReadView& view, ColumnsRef columns = nullptr);
+                                        const ReadView& view, const RowsWanted& wanted);
 
 }  // namespace marble::lsm

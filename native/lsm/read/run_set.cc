@@ -7,7 +7,7 @@
 namespace marble::lsm {
 
 RunSet::RunSet(const std::shared_ptr<const TableInfo>& info, const SuperVersion& version,
-               const ReadView& view, const ScanRange& range, const ColumnsRef& columns)
+               const ReadView& view, const ScanRange& range, const RowsWanted& wanted)
     : info_(*info), view_(view) {
   cursors_.reserve(version.memtables.size() + version.files->level0.size() + limits::kNumLevels);
   for (const auto& memtable : version.memtables) {
@@ -23,11 +23,11 @@ RunSet::RunSet(const std::shared_ptr<const TableInfo>& info, const SuperVersion&
       ++files_out_of_range_;
       continue;
     }
-    cursors_.push_back(NewSstCursor(file, info, view_, columns));
+    cursors_.push_back(NewSstCursor(file, info, view_, wanted));
   }
   for (const auto& level : version.files->levels) {
     if (level == nullptr) continue;
-    auto cursor = NewLevelCursor(level, info, view_, range, columns, &files_out_of_range_);
+    auto cursor = NewLevelCursor(level, info, view_, range, wanted, &files_out_of_range_);
     if (cursor != nullptr) cursors_.push_back(std::move(cursor));
   }
 }

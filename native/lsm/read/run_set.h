@@ -18,9 +18,8 @@ namespace marble::lsm {
 class RunSet {
  public:
   /// What is found stays valid while `version` lives. Files outside of `range` are left out.
-  /// `columns`: which will be looked at, besides the key.
   RunSet(const std::shared_ptr<const TableInfo>& info, const SuperVersion& version,
-         const ReadView& view, const ScanRange& range, const ColumnsRef& columns = nullptr);
+         const ReadView& view, const ScanRange& range, const RowsWanted& wanted);
 
   size_t size() const { return cursors_.size(); }
   RunCursor& operator[](size_t run) const { return *cursors_[run]; }

@@ -108,7 +108,7 @@ class KeyedScan : public ScanBase {
   KeyedScan(TableHandle table, SuperVersionRef version, const ReadView& view,
             const ScanOptions& options, std::shared_ptr<DbCounters> counters)
       : ScanBase(std::move(table), std::move(version), view, options, std::move(counters)),
-        runs_(table_->info_ref(), *version_, view_, options_.range, options_.columns) {
+        runs_(table_->info_ref(), *version_, view_, options_.range, {options_.columns}) {
     DbCounters::Add(counters_->files_out_of_range, runs_.files_out_of_range());
   }
 

@@ -16,7 +16,8 @@ class StateIteratorImpl : public StateIterator {
         version_(std::move(version)),
         snapshot_(std::move(snapshot)),
         range_(range),
-        runs_(state->info_ref(), *version_, view, range_) {}
+        runs_(state->info_ref(), *version_, view, range_,
+              {.columns = nullptr, .bytes_alone = true}) {}
 
   bool Valid() const override { return valid_; }
   std::string_view key() const override { return key_; }

@@ -1,6 +1,37 @@
 #include "lsm/sst/bytes_rows.h"
 
+#include "lsm/sst/idx_file.h"
+
 namespace marble::lsm {
+
+Status ImpossibleOffsets(const std::string& arrow_path, int64_t row) {
+  return IdxCorruption(arrow_path, "the offsets of row " + std::to_string(row) + " are impossible");
+}
+
+namespace {
+
+/// The size that all rows of a column have; 0: they have not, or it cannot be.
+uint32_t SizeOfAll(const uint8_t* offsets, uint32_t bytes, int64_t rows) {
+  const auto size = LoadFixed<uint32_t>(offsets + 4);
+  if (LoadFixed<uint32_t>(offsets) != 0 || static_cast<uint64_t>(rows) * size > bytes) return 0;
+  uint32_t differ = 0;
+  for (int64_t i = 1; i <= rows; ++i) {
+    differ |= LoadFixed<uint32_t>(offsets + i * 4) ^ static_cast<uint32_t>(i * size);
+  }
+  return differ == 0 ? size : 0;
+}
+
+}  // namespace
+
+void BytesRows::MarkVerified(size_t i) const {
+  const Batch& at = batches_[i];
+  const int64_t rows = batches_[i + 1].first_row - at.first_row;
+  if (rows > 0) {
+    at.key_size = SizeOfAll(at.key_offsets, at.key_bytes, rows);
+    at.value_size = SizeOfAll(at.value_offsets, at.value_bytes, rows);
+  }
+  at.verified.store(true, std::memory_order_release);
+}
 
 std::unique_ptr<BytesRows> BytesRows::Make(const std::vector<BatchLayout>& layouts,
                                            const uint8_t* file) {

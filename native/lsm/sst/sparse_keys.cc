@@ -40,18 +40,4 @@ std::optional<SparseKeys> SparseKeys::Parse(std::string_view section, uint64_t r
   return keys;
 }
 
-int64_t SparseKeys::LowerBound(std::string_view wanted) const {
-  int64_t low = 0;
-  int64_t high = size_;
-  while (low < high) {
-    const int64_t middle = (low + high) / 2;
-    if (key(middle) < wanted) {
-      low = middle + 1;
-    } else {
-      high = middle;
-    }
-  }
-  return low;
-}
-
 }  // namespace marble::lsm

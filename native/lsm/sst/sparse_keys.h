@@ -41,8 +41,6 @@ class SparseKeys {
     const auto to = LoadFixed<uint32_t>(offsets_ + i * 4 + 4);
     return {bytes_ + from, to - from};
   }
-  /// The first i with key(i) >= `key`; size() when there is none.
-  int64_t LowerBound(std::string_view key) const;
 
  private:
   const char* offsets_ = nullptr;

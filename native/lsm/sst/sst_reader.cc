@@ -426,13 +426,11 @@ Result<std::optional<std::string_view>> SstReaderImpl::FindBytes(std::string_vie
     const size_t index = bytes_->BatchOf(row);
     const BytesRows::Batch& at = bytes_->batch(index);
     const int64_t i = row - at.first_row;
-    __builtin_prefetch(at.value_offsets + i * 4);
-    MARBLE_RETURN_NOT_OK(VerifyBytesOf(index));
-    const auto found = BytesRows::Slice(at.key_offsets, at.key_data, at.key_bytes, i);
-    const auto value = BytesRows::Slice(at.value_offsets, at.value_data, at.value_bytes, i);
+    MARBLE_RETURN_NOT_OK(VerifyBytes(index));
+    const auto found = BytesRows::Key(at, i);
+    const auto value = BytesRows::Value(at, i);
     if (!found || !value) {
-      return IdxCorruption(file_->path(),
-                           "the offsets of row " + std::to_string(row) + " are impossible");
+      return ImpossibleOffsets(file_->path(), row);
     }
     __builtin_prefetch(value->data());
     if (*found == key) return value;
@@ -443,14 +441,18 @@ Result<std::optional<std::string_view>> SstReaderImpl::FindBytes(std::string_vie
 void SstReaderImpl::PrefetchBytes(uint64_t hash) const {
   PointIndex::Probe probe = points_->Lookup(hash);
   const uint32_t row = probe.Next();
-  if (row < num_rows()) bytes_->Prefetch(row);
+  if (row < num_rows()) bytes_->PrefetchOffsets(row);
+}
+
+void SstReaderImpl::PrefetchValue(uint64_t hash) const {
+  PointIndex::Probe probe = points_->Lookup(hash);
+  const uint32_t row = probe.Next();
+  if (row < num_rows()) bytes_->PrefetchRow(row);
 }
 
 Status SstReaderImpl::VerifyBytesOf(size_t batch) const {
-  const BytesRows::Batch& at = bytes_->batch(batch);
-  if (at.verified.load(std::memory_order_relaxed)) return Status::OK();
   MARBLE_RETURN_NOT_OK(pages_->Touch(regions_[batch].offset, regions_[batch].length));
-  at.verified.store(true, std::memory_order_relaxed);
+  bytes_->MarkVerified(batch);
   return Status::OK();
 }
 
@@ -459,19 +461,17 @@ Result<int64_t> SstReaderImpl::LowerBoundOfBytes(std::string_view key, int64_t l
                                                  int64_t high) const {
   if (low >= high) return high;  // behind the last row, perhaps
   size_t batch = bytes_->BatchOf(low);
-  MARBLE_RETURN_NOT_OK(VerifyBytesOf(batch));
+  MARBLE_RETURN_NOT_OK(VerifyBytes(batch));
   while (low < high) {
     const int64_t middle = (low + high) / 2;
     if (middle >= bytes_->batch(batch + 1).first_row || middle < bytes_->batch(batch).first_row) {
       batch = bytes_->BatchOf(middle);
-      MARBLE_RETURN_NOT_OK(VerifyBytesOf(batch));
+      MARBLE_RETURN_NOT_OK(VerifyBytes(batch));
     }
     const BytesRows::Batch& at = bytes_->batch(batch);
-    const auto found =
-        BytesRows::Slice(at.key_offsets, at.key_data, at.key_bytes, middle - at.first_row);
+    const auto found = BytesRows::Key(at, middle - at.first_row);
     if (!found) {
-      return IdxCorruption(file_->path(),
-                           "the offsets of row " + std::to_string(middle) + " are impossible");
+      return ImpossibleOffsets(file_->path(), middle);
     }
     if (*found < key) {
       low = middle + 1;
@@ -482,12 +482,32 @@ Result<int64_t> SstReaderImpl::LowerBoundOfBytes(std::string_view key, int64_t l
   return low;
 }
 
+int64_t SstReaderImpl::LowerBoundOfSparse(std::string_view key) const {
+  if (sparse_->size() == 0) return 0;
+  std::call_once(fences_made_, [this] {
+    const std::string_view first = sparse_->key(0);
+    fences_ = KeyFences(first.substr(0, SharedPrefix(first, sparse_->key(sparse_->size() - 1))),
+                        static_cast<size_t>(sparse_->size()));
+    for (int64_t i = 0; i < sparse_->size(); ++i) fences_.Add(sparse_->key(i));
+  });
+  auto [low, high] = fences_.Find(key);
+  while (low < high) {
+    const size_t middle = (low + high) / 2;
+    if (sparse_->key(static_cast<int64_t>(middle)) < key) {
+      low = middle + 1;
+    } else {
+      high = middle;
+    }
+  }
+  return static_cast<int64_t>(low);
+}
+
 Result<int64_t> SstReaderImpl::LowerBound(std::string_view key) const {
   if (key_columns_.empty()) {
     return MakeError(ErrorCode::kInvalidArgument,
                      file_->path() + ": a table without a primary key has no keys");
   }
-  const int64_t sparse = sparse_->LowerBound(key);
+  const int64_t sparse = LowerBoundOfSparse(key);
   if (sparse == 0) return 0;
   // The answer lies behind the last sparse key that is smaller, and not behind the next.
   int64_t low = (sparse - 1) * limits::kSparseKeyInterval + 1;

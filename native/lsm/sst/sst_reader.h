@@ -18,6 +18,8 @@
 
 namespace marble::lsm {
 
+class BytesRows;
+
 enum class VerifyReads { kFirst, kAlways, kNever };
 
 struct SstReaderOptions {
@@ -80,8 +82,14 @@ class SstReader {
   /// bounds are not consulted.
   virtual Result<std::optional<std::string_view>> FindBytes(std::string_view key,
                                                             uint64_t hash) const = 0;
-  /// Look a key up in the point index and fetch what FindBytes will read of the row.
+  /// Where keys and values lie, for who walks them; null if FindBytes does not work. A batch is
+  /// not to be read before VerifyBytes of it.
+  virtual const BytesRows* bytes() const = 0;
+  virtual Status VerifyBytes(size_t batch) const = 0;
+  /// If FindBytes works: fetch what it will read to find the row, once Prefetch has had its time;
+  /// then, after more time, the row.
   virtual void PrefetchBytes(uint64_t hash) const = 0;
+  virtual void PrefetchValue(uint64_t hash) const = 0;
   /// The first row number (in the file) whose key is >= `key`; num_rows() when there is none.
   virtual Result<int64_t> LowerBound(std::string_view key) const = 0;
   virtual RowLocation Locate(int64_t row_number) const = 0;

@@ -10,10 +10,12 @@
 
 #include <atomic>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "lsm/key_fences.h"
 #include "lsm/sst/batch_layout.h"
 #include "lsm/sst/bloom_filter.h"
 #include "lsm/sst/bytes_rows.h"
@@ -58,9 +60,15 @@ class SstReaderImpl : public SstReader, public std::enable_shared_from_this<SstR
   }
   Result<std::optional<RowLocation>> Find(std::string_view key, uint64_t hash) const override;
   bool has_bytes() const override { return bytes_ != nullptr; }
+  const BytesRows* bytes() const override { return bytes_.get(); }
+  Status VerifyBytes(size_t batch) const override {
+    return bytes_->batch(batch).verified.load(std::memory_order_acquire) ? Status::OK()
+                                                                         : VerifyBytesOf(batch);
+  }
   Result<std::optional<std::string_view>> FindBytes(std::string_view key,
                                                     uint64_t hash) const override;
   void PrefetchBytes(uint64_t hash) const override;
+  void PrefetchValue(uint64_t hash) const override;
   Result<int64_t> LowerBound(std::string_view key) const override;
   RowLocation Locate(int64_t row_number) const override;
   Result<std::string_view> KeyAt(int64_t row_number, std::string* scratch) const override;
@@ -89,6 +97,8 @@ class SstReaderImpl : public SstReader, public std::enable_shared_from_this<SstR
   Result<std::string_view> VarValue(const BatchLayout& layout, const KeyColumn& column,
                                     int64_t row) const;
   Status VerifyBytesOf(size_t batch) const;
+  /// The first sparse key that is not less.
+  int64_t LowerBoundOfSparse(std::string_view key) const;
   Result<int64_t> LowerBoundOfBytes(std::string_view key, int64_t low, int64_t high) const;
   std::shared_ptr<arrow::RecordBatch> MakeBatch(int64_t batch) const;
   Status TouchKey(const BatchLayout& layout, int64_t row) const;
@@ -122,6 +132,8 @@ class SstReaderImpl : public SstReader, public std::enable_shared_from_this<SstR
   std::optional<PointIndex> points_;
   std::unique_ptr<BytesRows> bytes_;  // null: FindBytes does not work
   std::optional<SparseKeys> sparse_;
+  mutable std::once_flag fences_made_;
+  mutable KeyFences fences_;  // of the sparse keys, made by the first search
   std::optional<ZoneMaps> zones_;
   std::vector<KeyColumn> key_columns_;
   bool raw_ = false;

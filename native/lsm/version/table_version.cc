@@ -16,13 +16,6 @@ FileMeta WithoutLevel(FileMeta meta, SequenceNumber sequence) {
   return meta;
 }
 
-size_t SharedPrefix(std::string_view a, std::string_view b) {
-  const size_t limit = std::min(a.size(), b.size());
-  size_t n = 0;
-  while (n < limit && a[n] == b[n]) ++n;
-  return n;
-}
-
 bool IsNewer(const SstFileRef& a, const SstFileRef& b) {
   if (a->meta.max_sequence != b->meta.max_sequence) {
     return a->meta.max_sequence > b->meta.max_sequence;
@@ -105,24 +98,20 @@ SortedLevel::SortedLevel(std::vector<SstFileRef> files)
         return std::move(files);
       }()) {
   if (files_.empty()) return;
-  shared_ = SharedPrefix(files_.front()->meta.min_key, files_.back()->meta.max_key);
-  fences_.reserve(files_.size());
+  const std::string_view first = files_.front()->meta.min_key;
+  fences_ =
+      KeyFences(first.substr(0, SharedPrefix(first, files_.back()->meta.max_key)), files_.size());
   for (const auto& file : files_) {
-    fences_.push_back(KeyPrefix(std::string_view(file->meta.max_key).substr(shared_)));
+    fences_.Add(file->meta.max_key);
     bytes_ += file->bytes();
   }
 }
 
 size_t SortedLevel::LowerBound(std::string_view key) const {
-  if (files_.empty()) return 0;
-  const std::string_view first = files_.front()->meta.min_key;
-  const int order = key.substr(0, shared_).compare(first.substr(0, shared_));
-  if (order != 0) return order < 0 ? 0 : files_.size();
-  const uint64_t prefix = KeyPrefix(key.substr(shared_));
-  const auto [begin, end] = std::equal_range(fences_.begin(), fences_.end(), prefix);
+  const auto [begin, end] = fences_.Find(key);
   // Eight bytes may not tell keys apart.
-  const auto first_tie = files_.begin() + (begin - fences_.begin());
-  const auto last_tie = files_.begin() + (end - fences_.begin());
+  const auto first_tie = files_.begin() + begin;
+  const auto last_tie = files_.begin() + end;
   const auto it = std::lower_bound(
       first_tie, last_tie, key,
       [](const SstFileRef& file, std::string_view k) { return file->meta.max_key < k; });

@@ -16,6 +16,7 @@
 
 #include "base/limits.h"
 #include "io/file_system.h"
+#include "lsm/key_fences.h"
 #include "lsm/memory_budget.h"
 #include "lsm/read/read_view.h"
 #include "lsm/sst/sst_format.h"
@@ -92,10 +93,7 @@ class SortedLevel {
 
  private:
   const std::vector<SstFileRef> files_;
-  /// Bytes that all keys of the level begin with, and of each file's last key the eight behind
-  /// them: a search compares numbers that lie side by side instead of keys all over the heap.
-  size_t shared_ = 0;
-  std::vector<uint64_t> fences_;
+  KeyFences fences_;  // of the files' last keys
   uint64_t bytes_ = 0;
 };
 

@@ -3,8 +3,10 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <deque>
 #include <random>
+#include <set>
 #include <thread>
 
 #include "base/hash.h"
@@ -65,10 +67,58 @@ TEST(Memtable, FindsTheVersionThatASequenceSees) {
     }
     memtable.Prepare(false);
     ASSERT_EQ(memtable.num_keys(), model.size());
-    const auto nodes = memtable.SortedNodes();
+    const SortedNodes nodes = memtable.InOrder();
     ASSERT_EQ(nodes.size(), model.size());
     auto it = model.begin();
-    for (const KeyNode* node : nodes) ASSERT_EQ(node->key(), (it++)->first);
+    for (size_t i = 0; i < nodes.size(); ++i) ASSERT_EQ(nodes[i].key(), (it++)->first);
+  }
+}
+
+TEST(SortedNodes, SortAndSearchLikeASetWhateverTheKeysShare) {
+  std::mt19937_64 random(11);
+  const std::vector<std::string> shared = {"", "s", "a long beginning of all keys"};
+  for (const size_t count : {0, 1, 2, 63, 64, 65, 300, 511, 512, 513, 5000}) {
+    for (const std::string& beginning : shared) {
+      // How many values a byte has says how many prefixes are the same.
+      for (const int values : {2, 256}) {
+        std::set<std::string> keys;
+        const auto random_key = [&] {
+          std::string key = beginning;
+          for (size_t left = random() % 20; left > 0; --left) {
+            key.push_back(static_cast<char>(random() % values));
+          }
+          return key;
+        };
+        while (keys.size() < count) keys.insert(random_key());
+        std::deque<KeyNode> memory;
+        std::vector<KeyNode*> nodes;
+        for (const std::string& key : keys) {
+          KeyNode& node = memory.emplace_back();
+          node.key_data = key.data();
+          node.key_size = static_cast<uint32_t>(key.size());
+          nodes.push_back(&node);
+        }
+        std::shuffle(nodes.begin(), nodes.end(), random);
+        const size_t half = nodes.size() / 2;
+        const SortedNodes whole(nodes);
+        const SortedNodes merged(SortedNodes({nodes.begin(), nodes.begin() + half}),
+                                 SortedNodes({nodes.begin() + half, nodes.end()}));
+        for (const SortedNodes* sorted : {&whole, &merged}) {
+          ASSERT_EQ(sorted->size(), keys.size());
+          size_t i = 0;
+          for (const std::string& key : keys) {
+            ASSERT_EQ((*sorted)[i].key(), key);
+            ASSERT_EQ(sorted->LowerBound(key), i++);
+          }
+          for (int probes = 0; probes < 300; ++probes) {
+            std::string probe = random_key();
+            if (random() % 4 == 0) probe = probe.substr(random() % (probe.size() + 1));
+            const auto place = std::distance(keys.begin(), keys.lower_bound(probe));
+            ASSERT_EQ(sorted->LowerBound(probe), static_cast<size_t>(place));
+          }
+        }
+      }
+    }
   }
 }
 

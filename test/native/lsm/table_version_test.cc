@@ -33,7 +33,10 @@ class DescribedFile : public SstReader {
   Result<std::optional<std::string_view>> FindBytes(std::string_view, uint64_t) const override {
     return std::nullopt;
   }
+  const BytesRows* bytes() const override { return nullptr; }
+  Status VerifyBytes(size_t) const override { return Status::OK(); }
   void PrefetchBytes(uint64_t) const override {}
+  void PrefetchValue(uint64_t) const override {}
   bool MayContain(std::string_view key, uint64_t) const override {
     return key >= meta_.min_key && key <= meta_.max_key;
   }
