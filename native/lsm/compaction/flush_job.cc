@@ -26,6 +26,7 @@ class KeyedFlush : public RowProducer {
     if (!begun_) {
       begun_ = true;
       nodes_ = memtable_->InOrder();
+      ahead_.Begin(nodes_, 0);
       MARBLE_RETURN_NOT_OK(FindHiddenKeys());
     }
     const bool nodes_left = node_ < nodes_.size();
@@ -35,7 +36,7 @@ class KeyedFlush : public RowProducer {
       return true;
     }
     if (!nodes_left) return false;
-    nodes_.PrefetchAfter(node_);
+    ahead_.MoveTo(nodes_, node_);
     const KeyNode& node = nodes_[node_++];
     if (hidden_ < hidden_keys_.size() && hidden_keys_[hidden_] == node.key()) ++hidden_;
     MARBLE_RETURN_NOT_OK(WriteKey(node.key(), node.newest.load(std::memory_order_acquire)));
@@ -125,6 +126,7 @@ class KeyedFlush : public RowProducer {
   std::vector<const RangeTombstone*> ranges_;
   bool begun_ = false;
   SortedNodes nodes_;
+  SortedNodes::Ahead ahead_;
   std::vector<std::string> hidden_keys_;  // sorted
   size_t node_ = 0;
   size_t hidden_ = 0;

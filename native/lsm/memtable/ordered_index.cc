@@ -47,7 +47,7 @@ void OrderedIndex::Cursor::SeekGE(std::string_view key) {
   forward_ = true;
   at_ = key.empty() ? 0 : content_->sorted.LowerBound(key);
   added_ = key.empty() ? content_->added.First() : content_->added.LowerBound(key);
-  content_->sorted.PrefetchFrom(at_);
+  ahead_.Begin(content_->sorted, at_);
   ChooseFirst();
 }
 
@@ -71,13 +71,13 @@ void OrderedIndex::Cursor::Next() {
     forward_ = true;
     at_ = content_->sorted.LowerBound(key);
     added_ = content_->added.LowerBound(key);
+    ahead_.Begin(content_->sorted, at_);
     ChooseFirst();
   }
   if (in_added_) {
     added_ = SkipList::Next(added_);
   } else {
-    content_->sorted.PrefetchAfter(at_);
-    ++at_;
+    ahead_.MoveTo(content_->sorted, ++at_);
   }
   ChooseFirst();
 }

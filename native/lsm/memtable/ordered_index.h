@@ -43,6 +43,8 @@ class OrderedIndex {
     const KeyNode& node() const { return *node_; }
     /// The first key >= `key` (empty: the first).
     void SeekGE(std::string_view key);
+    /// Fetch what SeekGE will compare first.
+    void PrefetchSeek(std::string_view key) const { content_->sorted.PrefetchSearch(key); }
     /// The last key < `key`.
     void SeekLT(std::string_view key);
     void SeekToLast();
@@ -59,6 +61,7 @@ class OrderedIndex {
     bool in_added_ = false;  // where the node is
     // Forwards, the next of each; backwards, the array's next stands before `at_`.
     size_t at_ = 0;
+    SortedNodes::Ahead ahead_;
     const SkipList::Node* added_ = nullptr;
   };
 

@@ -97,19 +97,33 @@ void SortedNodes::MakeFences() {
   }
 }
 
+SortedNodes::Block SortedNodes::Search(uint64_t prefix) const {
+  const auto [low, high] = fences_.FindPrefix(prefix);
+  // Behind the last fence below there may be equals, before the first fence that is one.
+  return {low == 0 ? 0 : (low - 1) * kFenceInterval,
+          std::min(high * kFenceInterval, entries_.size())};
+}
+
 size_t SortedNodes::LowerBound(std::string_view key) const {
   if (entries_.empty()) return 0;
   const int order = fences_.CompareShared(key);
   if (order != 0) return order < 0 ? 0 : entries_.size();
   const uint64_t prefix = KeyPrefix(key.substr(shared_));
-  const auto [begin, end] = fences_.FindPrefix(prefix);
-  // Behind the last fence below there may be equals, before the first fence that is one.
-  const auto from = entries_.begin() + (begin == 0 ? 0 : (begin - 1) * kFenceInterval);
-  const auto to = entries_.begin() + std::min(end * kFenceInterval, entries_.size());
+  const Block block = Search(prefix);
   const auto less = [&](const Entry& entry) {
     return entry.prefix != prefix ? entry.prefix < prefix : entry.node->key() < key;
   };
-  return static_cast<size_t>(std::partition_point(from, to, less) - entries_.begin());
+  return static_cast<size_t>(
+      std::partition_point(entries_.begin() + block.begin, entries_.begin() + block.end, less) -
+      entries_.begin());
+}
+
+void SortedNodes::PrefetchSearch(std::string_view key) const {
+  if (entries_.empty() || fences_.CompareShared(key) != 0) return;
+  const Block block = Search(KeyPrefix(key.substr(shared_)));
+  constexpr size_t kInLine = 64 / sizeof(Entry);
+  const size_t end = std::min(block.end, block.begin + kFenceInterval);
+  for (size_t i = block.begin; i < end; i += kInLine) __builtin_prefetch(&entries_[i]);
 }
 
 }  // namespace marble::lsm

@@ -3,6 +3,7 @@
 // their memtable.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
@@ -31,24 +32,50 @@ class SortedNodes {
   /// The first i whose key is not less; size() when there is none.
   size_t LowerBound(std::string_view key) const;
 
-  /// Who walks forwards and stands on i says so, and finds what comes next in the cache: nodes
-  /// are fetched first, then what they point to, then the values.
-  void PrefetchAfter(size_t i) const {
-    constexpr size_t kNode = 16, kKey = 8, kValue = 4;
-    if (i + kNode >= entries_.size()) return;
-    __builtin_prefetch(entries_[i + kNode].node);
-    const KeyNode* node = entries_[i + kKey].node;
+  /// Fetch what LowerBound will compare.
+  void PrefetchSearch(std::string_view key) const;
+  /// Fetch a node; once it has arrived, what it points to; then a version's value.
+  void PrefetchNode(size_t i) const { __builtin_prefetch(entries_[i].node); }
+  void PrefetchKey(size_t i) const {
+    const KeyNode* node = entries_[i].node;
     __builtin_prefetch(node->key_data);
     __builtin_prefetch(node->newest.load(std::memory_order_acquire));
-    __builtin_prefetch(entries_[i + kValue].node->newest.load(std::memory_order_acquire)->data);
   }
-  /// The same from scratch, for a walk that begins on i and may be short.
-  void PrefetchFrom(size_t i) const {
-    constexpr size_t kFew = 4;
-    for (size_t at = i; at < entries_.size() && at < i + kFew; ++at) {
-      __builtin_prefetch(entries_[at].node);
+  void PrefetchValue(size_t i) const {
+    __builtin_prefetch(entries_[i].node->newest.load(std::memory_order_acquire)->data);
+  }
+
+  /// Fetches ahead of a walk that goes forwards.
+  class Ahead {
+   public:
+    /// The walk begins on `i`. It may be short: not much is fetched at once.
+    void Begin(const SortedNodes& nodes, size_t i) {
+      constexpr size_t kFirst = 8;
+      nodes_ = i;
+      keys_ = values_ = i + 1;
+      for (const size_t end = std::min(i + kFirst, nodes.size()); nodes_ < end; ++nodes_) {
+        nodes.PrefetchNode(nodes_);
+      }
     }
-  }
+    /// It stands on `i`, behind where it was.
+    void MoveTo(const SortedNodes& nodes, size_t i) {
+      constexpr size_t kNode = 20, kKey = 10, kValue = 4, kAtOnce = 3;
+      const auto advance = [&](size_t* at, size_t distance, size_t limit, auto&& prefetch) {
+        *at = std::max(*at, i);
+        for (const size_t end = std::min({i + distance, *at + kAtOnce, limit}); *at < end; ++*at) {
+          prefetch(*at);
+        }
+      };
+      advance(&values_, kValue, keys_, [&](size_t n) { nodes.PrefetchValue(n); });
+      advance(&keys_, kKey, nodes_, [&](size_t n) { nodes.PrefetchKey(n); });
+      advance(&nodes_, kNode, nodes.size(), [&](size_t n) { nodes.PrefetchNode(n); });
+    }
+
+   private:
+    size_t nodes_ = 0;  // where to go on with each
+    size_t keys_ = 0;
+    size_t values_ = 0;
+  };
 
  private:
   struct Entry {
@@ -60,6 +87,11 @@ class SortedNodes {
   void SetPrefixes(size_t shared);
   void Sort();
   void MakeFences();
+  struct Block {
+    size_t begin, end;  // entries
+  };
+  /// Where LowerBound is to be found, of a key that begins with what all share.
+  Block Search(uint64_t prefix) const;
   static bool Less(const Entry& a, const Entry& b) {
     return a.prefix != b.prefix ? a.prefix < b.prefix : a.node->key() < b.node->key();
   }

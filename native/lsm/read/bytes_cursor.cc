@@ -10,6 +10,7 @@ class BytesCursor : public RunCursor {
   explicit BytesCursor(const SstFile& file)
       : file_(file), rows_(*file.reader->bytes()), total_(file.reader->num_rows()) {}
 
+  void PrefetchSeek(std::string_view key) const override { file_.reader->PrefetchSearch(key); }
   Status SeekGE(std::string_view key) override {
     int64_t row = 0;
     if (!key.empty()) {

@@ -35,6 +35,8 @@ class RunCursor {
   /// Of the visible version; 0 when the run does not keep it.
   SequenceNumber sequence() const { return sequence_; }
 
+  /// A hint: SeekGE of the key will follow, after the hints of other runs.
+  virtual void PrefetchSeek(std::string_view /*key*/) const {}
   /// To the first key >= `key`; empty: the first.
   virtual Status SeekGE(std::string_view key) = 0;
   /// To the last key < `key`; empty: the last.

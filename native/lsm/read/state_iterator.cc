@@ -27,6 +27,9 @@ class StateIteratorImpl : public StateIterator {
   void Seek(std::string_view key) override {
     const std::string_view from = key > range_.lower ? key : std::string_view(range_.lower);
     forward_ = true;
+    if (runs_.size() > 1) {
+      for (size_t i = 0; i < runs_.size(); ++i) runs_[i].PrefetchSeek(from);
+    }
     for (size_t i = 0; i < runs_.size(); ++i) {
       if (!Note(runs_[i].SeekGE(from))) return;
     }

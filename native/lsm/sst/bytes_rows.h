@@ -7,6 +7,7 @@
 // a mapping that must outlive it.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <memory>
@@ -67,6 +68,16 @@ class BytesRows {
     const int64_t i = row - at.first_row;
     if (at.key_size == 0) __builtin_prefetch(at.key_offsets + i * 4);
     if (at.value_size == 0) __builtin_prefetch(at.value_offsets + i * 4);
+  }
+  /// Fetch the keys of rows [low, high) of a batch, if their places are known.
+  void PrefetchKeys(int64_t low, int64_t high) const {
+    constexpr int64_t kMost = 2048, kLine = 64;
+    const Batch& at = batches_[BatchOf(low)];
+    const int64_t size = at.key_size.load(std::memory_order_relaxed);
+    const int64_t begin = (low - at.first_row) * size;
+    const int64_t end =
+        std::min(begin + std::min(kMost, (high - low) * size), static_cast<int64_t>(at.key_bytes));
+    for (int64_t i = begin; i < end; i += kLine) __builtin_prefetch(at.key_data + i);
   }
   void PrefetchRow(int64_t row) const {
     const Batch& at = batches_[BatchOf(row)];

@@ -502,6 +502,14 @@ int64_t SstReaderImpl::LowerBoundOfSparse(std::string_view key) const {
   return static_cast<int64_t>(low);
 }
 
+void SstReaderImpl::PrefetchSearch(std::string_view key) const {
+  if (bytes_ == nullptr || key.empty()) return;
+  const int64_t sparse = LowerBoundOfSparse(key);
+  const int64_t low = std::max<int64_t>(0, sparse - 1) * limits::kSparseKeyInterval;
+  const int64_t high = std::min(sparse * limits::kSparseKeyInterval, num_rows());
+  if (low < high) bytes_->PrefetchKeys(low, high);
+}
+
 Result<int64_t> SstReaderImpl::LowerBound(std::string_view key) const {
   if (key_columns_.empty()) {
     return MakeError(ErrorCode::kInvalidArgument,
@@ -512,7 +520,10 @@ Result<int64_t> SstReaderImpl::LowerBound(std::string_view key) const {
   // The answer lies behind the last sparse key that is smaller, and not behind the next.
   int64_t low = (sparse - 1) * limits::kSparseKeyInterval + 1;
   int64_t high = std::min(sparse * limits::kSparseKeyInterval, num_rows());
-  if (bytes_ != nullptr) return LowerBoundOfBytes(key, low, high);
+  if (bytes_ != nullptr) {
+    if (low < high) bytes_->PrefetchKeys(low, high);
+    return LowerBoundOfBytes(key, low, high);
+  }
   thread_local std::string scratch;
   while (low < high) {
     const int64_t middle = (low + high) / 2;

@@ -92,6 +92,8 @@ class SstReader {
   virtual void PrefetchValue(uint64_t hash) const = 0;
   /// The first row number (in the file) whose key is >= `key`; num_rows() when there is none.
   virtual Result<int64_t> LowerBound(std::string_view key) const = 0;
+  /// Fetch what LowerBound will compare, if that can be told cheaply.
+  virtual void PrefetchSearch(std::string_view /*key*/) const {}
   virtual RowLocation Locate(int64_t row_number) const = 0;
   /// The encoded key of a row. Raw codecs: a view into the mapping; else through `scratch`.
   virtual Result<std::string_view> KeyAt(int64_t row_number, std::string* scratch) const = 0;

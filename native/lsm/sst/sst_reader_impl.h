@@ -70,6 +70,7 @@ class SstReaderImpl : public SstReader, public std::enable_shared_from_this<SstR
   void PrefetchBytes(uint64_t hash) const override;
   void PrefetchValue(uint64_t hash) const override;
   Result<int64_t> LowerBound(std::string_view key) const override;
+  void PrefetchSearch(std::string_view key) const override;
   RowLocation Locate(int64_t row_number) const override;
   Result<std::string_view> KeyAt(int64_t row_number, std::string* scratch) const override;
   ZoneMap zone_map(int64_t batch, int column) const override;
