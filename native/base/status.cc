@@ -41,6 +41,7 @@ constexpr struct {
     {ErrorCode::kIncompatible, "MARBLE_INCOMPATIBLE"},
     {ErrorCode::kIncompatibleState, "MARBLE_INCOMPATIBLE_STATE"},
     {ErrorCode::kSchema, "MARBLE_SCHEMA"},
+    {ErrorCode::kSchemaChanged, "MARBLE_SCHEMA_CHANGED"},
     {ErrorCode::kTableNotFound, "MARBLE_TABLE_NOT_FOUND"},
     {ErrorCode::kTableExists, "MARBLE_TABLE_EXISTS"},
     {ErrorCode::kColumnNotFound, "MARBLE_COLUMN_NOT_FOUND"},
@@ -54,25 +55,26 @@ constexpr struct {
 };
 
 constexpr ErrorCode kAllCodes[] = {
-    ErrorCode::kInternal,     ErrorCode::kInvalidArgument,
-    ErrorCode::kCorruption,   ErrorCode::kIo,
-    ErrorCode::kNoSpace,      ErrorCode::kBusy,
-    ErrorCode::kLocked,       ErrorCode::kReadOnly,
-    ErrorCode::kAborted,      ErrorCode::kTimedOut,
-    ErrorCode::kFenced,       ErrorCode::kClosed,
-    ErrorCode::kIncompatible, ErrorCode::kIncompatibleState,
-    ErrorCode::kSchema,       ErrorCode::kTableNotFound,
-    ErrorCode::kTableExists,  ErrorCode::kColumnNotFound,
-    ErrorCode::kNotFound,     ErrorCode::kNotSupported,
-    ErrorCode::kTooLarge,     ErrorCode::kTooFarBehind,
-    ErrorCode::kKafka,        ErrorCode::kBadRecord,
-    ErrorCode::kPlan,
+    ErrorCode::kInternal,       ErrorCode::kInvalidArgument,
+    ErrorCode::kCorruption,     ErrorCode::kIo,
+    ErrorCode::kNoSpace,        ErrorCode::kBusy,
+    ErrorCode::kLocked,         ErrorCode::kReadOnly,
+    ErrorCode::kAborted,        ErrorCode::kTimedOut,
+    ErrorCode::kFenced,         ErrorCode::kClosed,
+    ErrorCode::kIncompatible,   ErrorCode::kIncompatibleState,
+    ErrorCode::kSchema,         ErrorCode::kSchemaChanged,
+    ErrorCode::kTableNotFound,  ErrorCode::kTableExists,
+    ErrorCode::kColumnNotFound, ErrorCode::kNotFound,
+    ErrorCode::kNotSupported,   ErrorCode::kTooLarge,
+    ErrorCode::kTooFarBehind,   ErrorCode::kKafka,
+    ErrorCode::kBadRecord,      ErrorCode::kPlan,
 };
 
 arrow::StatusCode ArrowCode(ErrorCode code) {
   switch (code) {
     case ErrorCode::kInvalidArgument:
     case ErrorCode::kSchema:
+    case ErrorCode::kSchemaChanged:
     case ErrorCode::kPlan:
     case ErrorCode::kBadRecord:
       return arrow::StatusCode::Invalid;

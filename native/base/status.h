@@ -34,6 +34,7 @@ enum class ErrorCode {
   kIncompatible,
   kIncompatibleState,
   kSchema,
+  kSchemaChanged,
   kTableNotFound,
   kTableExists,
   kColumnNotFound,

@@ -20,6 +20,7 @@
 #include "lsm/backup/copy_file.h"
 #include "lsm/compaction/compaction_filter.h"
 #include "lsm/options.h"
+#include "lsm/table_change.h"
 #include "lsm/write/write_batch.h"
 
 namespace marble::lsm {
@@ -224,7 +225,9 @@ struct ChangeBatch {
   std::vector<RangeDelete> ranges;
 };
 
-/// The committed changes of one table in order. One thread at a time; Cancel from any.
+/// The committed changes of one table in order. One thread at a time; Cancel from any. A change of
+/// the table's columns lies between two batches: each has the columns that the table had when its
+/// commits were written.
 class ChangeFeed {
  public:
   virtual ~ChangeFeed() = default;
@@ -234,7 +237,8 @@ class ChangeFeed {
   /// the table is dropped, kAborted after Cancel, kClosed.
   virtual Result<std::optional<ChangeBatch>> Next(int64_t timeout_ms) = 0;
   virtual void Cancel() = 0;
-  virtual const std::shared_ptr<arrow::Schema>& schema() const = 0;  // of `rows`
+  /// Of `rows` in the batch that was given last; before the first, of that one as far as is known.
+  virtual const std::shared_ptr<arrow::Schema>& schema() const = 0;
 };
 
 class DB {
@@ -264,6 +268,18 @@ class DB {
                                      std::shared_ptr<const CompactionFilter> filter) = 0;
   virtual Result<TableHandle> GetTable(const std::string& name) const = 0;  // kTableNotFound
   virtual Status DropTable(const std::string& name, bool if_exists) = 0;
+  /// Add, drop or rename a column; no file is rewritten. The table's handle from now on: calls with
+  /// those that there were, and batches built with them, are refused (kSchemaChanged); iterators go
+  /// on with the columns that they began with. Writers of the table wait meanwhile, up to
+  /// max_block_ms, for the flush of what they have written last. After a crash the table has its
+  /// old columns or the new ones, and every row. Not for state families, whose schema is fixed, nor
+  /// system tables. Errors: as of Changed (table_change.h), kTableNotFound, and those of Flush.
+  virtual Result<TableHandle> AlterTable(const std::string& name, const TableChange& change) = 0;
+  /// The table of a handle with the columns that it has now.
+  virtual Result<TableHandle> CurrentTable(const TableHandle& table) const = 0;
+  /// Whether a read with this handle finds the table: kSchemaChanged when it is of other columns
+  /// than the table's, and no snapshot keeps those.
+  virtual Status CheckColumns(const TableHandle& table, const ReadOptions& options) const = 0;
   virtual std::vector<TableDescriptor> ListTables() const = 0;
 
   /// Write a batch atomically. Near a limit of what flushes and compactions may be behind by, a
@@ -352,8 +368,10 @@ class DB {
 /// The bounds of all keys that begin with `prefix`.
 ScanRange PrefixRange(std::string_view prefix);
 
-/// What a handle says about its table. Immutable.
+/// What a handle says about its table. Immutable: when the table is altered there is a new handle.
 const TableDescriptor& DescriptorOf(const TableHandle& table);
 const std::shared_ptr<const KeyCodec>& CodecOf(const TableHandle& table);  // null without a key
+/// Whether the table still has the columns that the handle says.
+bool IsCurrent(const TableHandle& table);
 
 }  // namespace marble::lsm

@@ -159,6 +159,7 @@ SstReaderOptions DbImpl::ReaderOptionsOf(const TableInfo& info) const {
   options.dir = dir_;
   options.schema = info.descriptor.schema;
   options.codec = info.codec;
+  options.field_ids = info.descriptor.field_ids;
   options.verify = options_.verify_reads;
   return options;
 }
@@ -175,11 +176,11 @@ Result<std::vector<LevelFile>> DbImpl::OpenFiles(const TableInfo& info,
   return files;
 }
 
-Status DbImpl::LogAndInstall(const std::function<std::optional<VersionEdit>()>& make_edit,
+Status DbImpl::LogAndInstall(const std::function<Result<std::optional<VersionEdit>>()>& make_edit,
                              const std::function<void()>& install) {
   const task::BlockingScope blocking;  // for the lock, and for the fsync
   std::lock_guard manifest_lock(manifest_mutex_);
-  const std::optional<VersionEdit> edit = make_edit();
+  MARBLE_ASSIGN_OR_RETURN(const std::optional<VersionEdit> edit, make_edit());
   if (!edit) return Status::OK();
   const Status logged = manifest_->Append(*edit);
   if (!logged.ok()) {
@@ -196,12 +197,13 @@ void DbImpl::Reinstall(TableState* table, const Memtable* flushed, std::vector<L
                        const std::vector<SstFileRef>& removed) {
   const SuperVersionRef old = table->super_version();
   auto next = std::make_shared<SuperVersion>();
+  next->info = old->info;
   for (const auto& memtable : old->memtables) {
     if (memtable.get() != flushed) next->memtables.push_back(memtable);
   }
   std::vector<SstFileRef> gone;  // a file that only moves is in both lists
   for (const auto& file : removed) {
-    const auto same = [&file](const LevelFile& a) { return a.file == file; };
+    const auto same = [&file](const LevelFile& a) { return a.file->pair == file->pair; };
     if (std::none_of(added.begin(), added.end(), same)) gone.push_back(file);
   }
   next->files = added.empty() && removed.empty()
@@ -210,7 +212,7 @@ void DbImpl::Reinstall(TableState* table, const Memtable* flushed, std::vector<L
   table->InstallSuperVersion(std::move(next));
   UpdateShape(table);
   UpdateStall();
-  for (const auto& file : gone) file->obsolete.store(true, std::memory_order_release);
+  for (const auto& file : gone) file->pair->obsolete.store(true);
 }
 
 void DbImpl::RemoveFiles(const std::vector<FileMeta>& metas) {
@@ -292,7 +294,8 @@ Status DbImpl::FlushOldest() {
       MARBLE_RETURN_NOT_OK(options_.file_system->SyncDir(dir_));
     }
     for (Flushed& item : work) {
-      MARBLE_ASSIGN_OR_RETURN(item.files, OpenFiles(item.table->info(), item.metas));
+      // Nobody alters a table that has something in memory.
+      MARBLE_ASSIGN_OR_RETURN(item.files, OpenFiles(item.memtable->info(), item.metas));
     }
     event.phase = DbEvent::Phase::kInstall;
     Emit(event);
@@ -302,11 +305,11 @@ Status DbImpl::FlushOldest() {
       }
     }
     return LogAndInstall(
-        [&]() -> std::optional<VersionEdit> {
+        [&]() -> Result<std::optional<VersionEdit>> {
           VersionEdit edit;
           for (const Flushed& item : work) {
             if (item.table->dropped()) {
-              for (const auto& [level, file] : item.files) file->obsolete.store(true);
+              for (const auto& [level, file] : item.files) file->pair->obsolete.store(true);
               continue;
             }
             edit.added_files.insert(edit.added_files.end(), item.metas.begin(), item.metas.end());

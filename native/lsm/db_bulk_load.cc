@@ -159,12 +159,8 @@ Status DbImpl::WriteBulkFiles(const TableHandle& table, const BatchSource& next,
   if (out->metas.empty()) return Status::OK();
   const auto open = [&]() -> Status {
     MARBLE_RETURN_NOT_OK(options_.file_system->SyncDir(dir_));
-    for (const FileMeta& meta : out->metas) {
-      MARBLE_ASSIGN_OR_RETURN(auto reader, SstReader::Open(ReaderOptionsOf(info), meta));
-      out->readers.push_back(std::move(reader));
-      out->info.bytes += meta.arrow_bytes + meta.idx_bytes;
-    }
-    return Status::OK();
+    for (const FileMeta& meta : out->metas) out->info.bytes += meta.arrow_bytes + meta.idx_bytes;
+    return OpenBulkFiles(info, out);
   };
   const Status opened = open();
   if (!opened.ok()) {
@@ -175,11 +171,20 @@ Status DbImpl::WriteBulkFiles(const TableHandle& table, const BatchSource& next,
   return opened;
 }
 
+Status DbImpl::OpenBulkFiles(const TableInfo& info, BulkFiles* files) {
+  files->readers.clear();
+  for (const FileMeta& meta : files->metas) {
+    MARBLE_ASSIGN_OR_RETURN(auto reader, SstReader::Open(ReaderOptionsOf(info), meta));
+    files->readers.push_back(std::move(reader));
+  }
+  return Status::OK();
+}
+
 int DbImpl::LevelForBulkFiles(const TableState& table, const std::vector<FileMeta>& metas) const {
   if (!table.info().keyed()) return 0;
   for (const auto& task : running_) {
     // Its outputs may lie anywhere between its first and its last key.
-    if (task->table.get() != &table) continue;
+    if (!task->table->SameTable(table)) continue;
     for (const FileMeta& meta : metas) {
       if (Overlap(meta, task->plan.min_key, task->plan.max_key)) return 0;
     }
@@ -217,9 +222,13 @@ Result<bool> DbImpl::InstallBulkFiles(const TableHandle& table, BulkFiles* files
     ++compactions_held_;
   }
   const Status installed = LogAndInstall(
-      [&]() -> std::optional<VersionEdit> {
+      [&]() -> Result<std::optional<VersionEdit>> {
         dropped = table->dropped();
         if (dropped) return std::nullopt;
+        if (const SuperVersionRef now = table->super_version(); now->info != table->info_ref()) {
+          // Altered since the load began: the files are read like others of before.
+          MARBLE_RETURN_NOT_OK(OpenBulkFiles(*now->info, files));
+        }
         {
           std::lock_guard lock(mutex_);
           files->info.level = LevelForBulkFiles(*table, files->metas);
@@ -268,6 +277,7 @@ Result<BulkLoadInfo> DbImpl::BulkLoad(const TableHandle& table, const BatchSourc
                                       const CopyControl& control) {
   const CallGuard guard(&calls_);
   MARBLE_RETURN_NOT_OK(CheckTable(table));
+  if (!table->current()) return SchemaChanged(table->info());
   MARBLE_RETURN_NOT_OK(CheckWritable());
   if (!table->info().descriptor.options.logged) {
     return MakeError(ErrorCode::kInvalidArgument,

@@ -1,6 +1,9 @@
 // The change feed: reads the log behind the writers, segment by segment, and turns the operations
 // on one table into record batches.
 //
+// When the table was altered, its columns are others from some sequence on (TableState::SchemaAt):
+// a batch ends there, and the next one has the new columns.
+//
 // A subscriber pins the segments that it has not read (wal/log_pins.h). It needs nothing else of
 // the database, and may outlive it: then every call is kClosed.
 #include <arrow/api.h>
@@ -44,7 +47,7 @@ class LogChangeFeed final : public ChangeFeed {
                 std::shared_ptr<LogPins::Pin> pin, std::shared_ptr<io::FileSystem> files,
                 std::string dir, std::string database_id, SequenceNumber behind)
       : table_(std::move(table)),
-        info_(table_->info_ref()),
+        info_(table_->SchemaAt(behind + 1)),
         signal_(std::move(signal)),
         pin_(std::move(pin)),
         files_(std::move(files)),
@@ -107,7 +110,7 @@ class LogChangeFeed final : public ChangeFeed {
   /// What lies before `end`, up to a batch's size; nullopt: nothing for this table. Stops before
   /// the commit that follows `bulk`.
   Result<std::optional<ChangeBatch>> Read(LogPosition end, SequenceNumber bulk) {
-    RowCollector rows(info_);
+    std::optional<RowCollector> rows(info_);
     ops_.clear();
     held_.clear();
     ChangeBatch batch;
@@ -130,11 +133,21 @@ class LogChangeFeed final : public ChangeFeed {
         continue;
       }
       if (bulk > delivered_ && header.sequence > bulk) break;
+      const bool due = type == RecordType::kWriteBatch && header.sequence > delivered_;
+      if (due) {
+        auto info = table_->SchemaAt(header.sequence);
+        if (info != info_) {
+          if (!ops_.empty() || !batch.ranges.empty()) break;
+          info_ = std::move(info);
+          schema_ = ChangeSchema(info_->descriptor);
+          rows.emplace(info_);
+        }
+      }
       offset_ = layout.end;
-      if (type != RecordType::kWriteBatch || header.sequence <= delivered_) continue;
+      if (!due) continue;
       const std::string_view payload(reinterpret_cast<const char*>(file_->data()) + layout.payload,
                                      header.payload_bytes);
-      MARBLE_ASSIGN_OR_RETURN(const bool any, AddRecord(payload, &rows, &batch));
+      MARBLE_ASSIGN_OR_RETURN(const bool any, AddRecord(payload, &*rows, &batch));
       if (any) bytes += payload.size();
       delivered_ = header.sequence;
     }
@@ -142,7 +155,7 @@ class LogChangeFeed final : public ChangeFeed {
       return std::optional<ChangeBatch>();
     }
     batch.last_sequence = delivered_;
-    MARBLE_ASSIGN_OR_RETURN(batch.rows, Build(&rows));
+    MARBLE_ASSIGN_OR_RETURN(batch.rows, Build(&*rows));
     held_.clear();
     return std::optional<ChangeBatch>(std::move(batch));
   }
@@ -256,13 +269,13 @@ class LogChangeFeed final : public ChangeFeed {
   }
 
   const TableHandle table_;
-  const std::shared_ptr<const TableInfo> info_;
+  std::shared_ptr<const TableInfo> info_;  // of the rows that come next
   const std::shared_ptr<ChangeSignal> signal_;
   const std::shared_ptr<LogPins::Pin> pin_;
   const std::shared_ptr<io::FileSystem> files_;
   const std::string dir_;
   const std::string database_id_;
-  const std::shared_ptr<arrow::Schema> schema_;
+  std::shared_ptr<arrow::Schema> schema_;
 
   // Where it reads.
   uint64_t segment_;
@@ -285,6 +298,7 @@ Result<std::unique_ptr<ChangeFeed>> DbImpl::Changes(const TableHandle& table,
                                                     SequenceNumber behind) {
   const CallGuard guard(&calls_);
   MARBLE_RETURN_NOT_OK(CheckTable(table));
+  if (!table->current()) return SchemaChanged(table->info());
   if (!table->info().descriptor.options.logged) {
     return MakeError(ErrorCode::kNotSupported,
                      "table '" + table->info().name() +

@@ -45,11 +45,11 @@ PickerTable DbImpl::PickerViewOf(const TableState& table) const {
   view.keyed = table.info().keyed();
   view.oldest_snapshot = snapshots_->oldest();
   table.super_version()->files->ForEachFile([&view](int level, const SstFileRef& file) {
-    view.levels[level].push_back(
-        {&file->meta, file->busy, file->reader->seq_column() >= 0, file->reader->merge_operands()});
+    view.levels[level].push_back({&file->meta, file->pair->busy, file->reader->seq_column() >= 0,
+                                  file->reader->merge_operands()});
   });
   for (const auto& task : running_) {
-    if (task->table.get() != &table) continue;
+    if (!task->table->SameTable(table)) continue;
     view.running.push_back({task->plan.output_level, task->plan.min_key, task->plan.max_key});
   }
   return view;
@@ -78,7 +78,9 @@ void DbImpl::SnapshotReleased() {
 std::shared_ptr<CompactionTask> DbImpl::NewTask(const TableHandle& table, CompactionPlan plan) {
   auto task = std::make_shared<CompactionTask>();
   task->table = table;
-  task->version = table->super_version()->files;
+  const SuperVersionRef version = table->super_version();
+  task->version = version->files;
+  task->info = version->info;
   std::unordered_map<FileNumber, SstFileRef> by_number;
   task->version->ForEachFile([&](int level, const SstFileRef& file) {
     if (level == plan.input_level || level == plan.output_level) {
@@ -87,8 +89,8 @@ std::shared_ptr<CompactionTask> DbImpl::NewTask(const TableHandle& table, Compac
   });
   for (FileNumber number : plan.inputs) task->inputs.push_back(by_number.at(number));
   for (FileNumber number : plan.overlapped) task->overlapped.push_back(by_number.at(number));
-  for (const auto& file : task->inputs) file->busy = true;
-  for (const auto& file : task->overlapped) file->busy = true;
+  for (const auto& file : task->inputs) file->pair->busy = true;
+  for (const auto& file : task->overlapped) file->pair->busy = true;
   task->plan = std::move(plan);
   running_.push_back(task);
   return task;
@@ -151,7 +153,7 @@ std::shared_ptr<CompactionTask> DbImpl::PickTask() {
   if (compaction_backoff_.waiting) return nullptr;
   for (const TableHandle& table : candidates) {
     // A table with a manual compaction is left to it, or the two might block each other for long.
-    const auto is_its = [&table](const auto& request) { return request->table == table; };
+    const auto is_its = [&table](const auto& request) { return request->table->SameTable(*table); };
     if (std::any_of(manual_.begin(), manual_.end(), is_its)) continue;
     if (auto task = pick(table)) return task;
   }
@@ -174,8 +176,8 @@ void DbImpl::CompactionWork(const std::shared_ptr<CompactionTask>& task) {
   }
   {
     std::lock_guard lock(mutex_);
-    for (const auto& file : task->inputs) file->busy = false;
-    for (const auto& file : task->overlapped) file->busy = false;
+    for (const auto& file : task->inputs) file->pair->busy = false;
+    for (const auto& file : task->overlapped) file->pair->busy = false;
     std::erase(running_, task);
     if (!task->table->dropped()) UpdateShape(task->table.get());
     if (task->manual == nullptr) {
@@ -262,7 +264,7 @@ CompactionJob DbImpl::MakeJob(CompactionTask* task) {
   const CompactionPlan& plan = task->plan;
   const TableVersion& version = *task->version;
   CompactionJob job;
-  job.info = task->table->info_ref();
+  job.info = task->info;
   if (plan.input_level == 0) {
     for (const auto& file : task->inputs) job.runs.push_back({file});
   } else {
@@ -326,14 +328,19 @@ Status DbImpl::RunCompaction(CompactionTask* task) {
   removed.insert(removed.end(), task->overlapped.begin(), task->overlapped.end());
   const auto install = [&]() -> Status {
     if (!metas.empty()) MARBLE_RETURN_NOT_OK(options_.file_system->SyncDir(dir_));
-    MARBLE_ASSIGN_OR_RETURN(std::vector<LevelFile> opened, OpenFiles(task->table->info(), metas));
+    MARBLE_ASSIGN_OR_RETURN(std::vector<LevelFile> opened, OpenFiles(*task->info, metas));
     MARBLE_RETURN_NOT_OK(PollCompaction(*task));
     Emit(event);
     bool dropped = false;
     MARBLE_RETURN_NOT_OK(LogAndInstall(
-        [&]() -> std::optional<VersionEdit> {
+        [&]() -> Result<std::optional<VersionEdit>> {
           dropped = task->table->dropped();
           if (dropped) return std::nullopt;
+          // Altered meanwhile: what was written is read like every file of before.
+          const std::shared_ptr<const TableInfo> now = task->table->super_version()->info;
+          if (now != task->info) {
+            MARBLE_ASSIGN_OR_RETURN(opened, OpenFiles(*now, metas));
+          }
           VersionEdit edit;
           edit.added_files = metas;
           for (const auto& file : removed) {
@@ -373,7 +380,7 @@ Status DbImpl::MoveFiles(CompactionTask* task) {
   Emit(CompactionEvent(*task, DbEvent::Phase::kBegin));
   bool dropped = false;
   MARBLE_RETURN_NOT_OK(LogAndInstall(
-      [&]() -> std::optional<VersionEdit> {
+      [&]() -> Result<std::optional<VersionEdit>> {
         dropped = task->table->dropped();
         if (dropped) return std::nullopt;
         VersionEdit edit;

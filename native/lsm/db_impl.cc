@@ -14,6 +14,8 @@ const std::shared_ptr<const KeyCodec>& CodecOf(const TableHandle& table) {
   return table->info().codec;
 }
 
+bool IsCurrent(const TableHandle& table) { return table->current(); }
+
 Status DbImpl::CheckOpen() const {
   if (!closed_.load(std::memory_order_acquire)) return Status::OK();
   return MakeError(ErrorCode::kClosed, "database " + path_ + " is closed");
@@ -32,6 +34,25 @@ Status DbImpl::CheckTable(const TableHandle& table) const {
   return Status::OK();
 }
 
+Status SchemaChanged(const TableInfo& table) {
+  return MakeError(ErrorCode::kSchemaChanged,
+                   "the columns of table '" + table.name() +
+                       "' have changed: open the table again, and build batches for it anew");
+}
+
+Status DbImpl::HandlesVersion(const TableHandle& table, const ReadOptions& options,
+                              SuperVersionRef* version) {
+  if ((*version)->info == table->info_ref()) return Status::OK();
+  if (options.snapshot != nullptr) {
+    auto kept = SnapshotList::Kept(*options.snapshot, table->info());
+    if (kept != nullptr) {
+      *version = std::move(kept);
+      return Status::OK();
+    }
+  }
+  return SchemaChanged(table->info());
+}
+
 Status DbImpl::CheckKeyed(const TableHandle& table) {
   if (table->info().keyed()) return Status::OK();
   return MakeError(ErrorCode::kInvalidArgument,
@@ -44,6 +65,9 @@ Result<TableHandle> DbImpl::CreateTable(TableDescriptor descriptor, bool if_not_
   const CallGuard guard(&calls_);
   MARBLE_RETURN_NOT_OK(CheckOpen());
   MARBLE_RETURN_NOT_OK(CheckWritable());
+  // A descriptor may be that of another table.
+  descriptor.field_ids.clear();
+  descriptor.next_field_id = 0;
   // Validate before taking an id.
   MARBLE_RETURN_NOT_OK(TableInfo::Make(descriptor).status());
   std::lock_guard manifest_lock(manifest_mutex_);
@@ -124,13 +148,27 @@ Status DbImpl::DropTable(const std::string& name, bool if_exists) {
   tables_by_name_.erase(name);
   const auto version = table->super_version();
   version->files->ForEachFile(
-      [](int, const SstFileRef& file) { file->obsolete.store(true, std::memory_order_release); });
-  auto empty = std::make_shared<SuperVersion>();
-  empty->files = std::make_shared<TableVersion>();
-  table->InstallSuperVersion(std::move(empty));
+      [](int, const SstFileRef& file) { file->pair->obsolete.store(true); });
+  table->InstallEmptyVersion();
   UpdateStall();
   ScheduleWork();  // a manual compaction of it ends
   return Status::OK();
+}
+
+Result<TableHandle> DbImpl::CurrentTable(const TableHandle& table) const {
+  MARBLE_RETURN_NOT_OK(CheckTable(table));
+  std::lock_guard lock(mutex_);
+  const auto it = tables_.find(table->id());
+  if (it != tables_.end()) return it->second;
+  return MakeError(ErrorCode::kTableNotFound,
+                   "table '" + table->info().name() + "' has been dropped");
+}
+
+Status DbImpl::CheckColumns(const TableHandle& table, const ReadOptions& options) const {
+  MARBLE_RETURN_NOT_OK(CheckTable(table));
+  SuperVersionRef version = table->super_version();
+  MARBLE_RETURN_NOT_OK(CheckTable(table));  // as in Get
+  return HandlesVersion(table, options, &version);
 }
 
 std::vector<TableDescriptor> DbImpl::ListTables() const {
@@ -217,9 +255,10 @@ Result<bool> DbImpl::Exists(const TableHandle& table, std::string_view key,
   MARBLE_RETURN_NOT_OK(CheckTable(table));
   MARBLE_RETURN_NOT_OK(CheckKeyed(table));
   DbCounters::Add(counters_->gets);
-  const SuperVersionRef version = table->super_version();
+  SuperVersionRef version = table->super_version();
   const ReadView view = ViewOf(table->info(), options);
   MARBLE_RETURN_NOT_OK(CheckTable(table));  // as in Get
+  MARBLE_RETURN_NOT_OK(HandlesVersion(table, options, &version));
   MARBLE_ASSIGN_OR_RETURN(const FoundRow row, FindRow(table->info(), *version, key, HashKey(key),
                                                       view, counters_.get()));
   return row.found();
@@ -230,9 +269,10 @@ Result<std::optional<RowRef>> DbImpl::GetRow(const TableHandle& table, std::stri
   MARBLE_RETURN_NOT_OK(CheckTable(table));
   MARBLE_RETURN_NOT_OK(CheckKeyed(table));
   DbCounters::Add(counters_->gets);
-  const SuperVersionRef version = table->super_version();
+  SuperVersionRef version = table->super_version();
   const ReadView view = ViewOf(table->info(), options);
   MARBLE_RETURN_NOT_OK(CheckTable(table));  // as in Get
+  MARBLE_RETURN_NOT_OK(HandlesVersion(table, options, &version));
   MARBLE_ASSIGN_OR_RETURN(
       FoundRow row, FindRow(table->info(), *version, key, HashKey(key), view, counters_.get()));
   if (!row.found()) return std::optional<RowRef>();
@@ -261,6 +301,7 @@ Result<std::unique_ptr<Iterator>> DbImpl::NewIterator(const TableHandle& table,
   SuperVersionRef version = table->super_version();
   const ReadView view = ViewOf(table->info(), options.read);
   MARBLE_RETURN_NOT_OK(CheckTable(table));  // as in Get
+  MARBLE_RETURN_NOT_OK(HandlesVersion(table, options.read, &version));
   return NewScanIterator(table, std::move(version), view, options, counters_);
 }
 

@@ -8,8 +8,10 @@
 // is due; it is called after everything that may make something due.
 //
 // Locks, in this order: (log's turn) → mutex_; manifest_mutex_ → mutex_; the snapshot list's hook →
-// mutex_. Nobody calls the log while holding mutex_. mutex_ guards generations, the catalog's maps,
-// what runs and the installing of super versions; manifest_mutex_ the manifest and its fsyncs.
+// mutex_. Whoever alters a table holds alter_mutex_ and keeps the table's writers out of their gate
+// (table_state.h) while it waits for a flush; a flush needs neither. Nobody calls the log while
+// holding mutex_. mutex_ guards generations, the catalog's maps, what runs and the installing of
+// super versions; manifest_mutex_ the manifest and its fsyncs.
 #pragma once
 
 #include <atomic>
@@ -78,6 +80,7 @@ struct CompactionTask {
   TableHandle table;
   CompactionPlan plan;
   std::shared_ptr<const TableVersion> version;  // that the plan was made for
+  std::shared_ptr<const TableInfo> info;        // the table's then: with it the files are written
   std::vector<SstFileRef> inputs;               // of the input level, in the plan's order
   std::vector<SstFileRef> overlapped;
   std::shared_ptr<ManualCompaction> manual;  // whose step it is; null: automatic
@@ -125,6 +128,9 @@ class DbImpl : public DB {
   Result<TableHandle> CreateTable(TableDescriptor descriptor, bool if_not_exists) override;
   Result<TableHandle> GetTable(const std::string& name) const override;
   Status DropTable(const std::string& name, bool if_exists) override;
+  Result<TableHandle> AlterTable(const std::string& name, const TableChange& change) override;
+  Result<TableHandle> CurrentTable(const TableHandle& table) const override;
+  Status CheckColumns(const TableHandle& table, const ReadOptions& options) const override;
   std::vector<TableDescriptor> ListTables() const override;
 
   Result<SequenceNumber> Write(WriteBatch&& batch, const WriteOptions& options) override;
@@ -187,6 +193,8 @@ class DbImpl : public DB {
   /// Write a batch if `decide`, called in the log's turn, says so (null: always); nullopt: not.
   Result<std::optional<SequenceNumber>> WriteIf(WriteBatch&& batch, const WriteOptions& options,
                                                 const LogWriter::Decide& decide);
+  /// Let a batch into its tables, whose columns must be those that it was built for.
+  Status EnterTables(const std::vector<TableHandle>& tables, class WriterPasses* passes);
   /// In the log's turn, or during recovery: apply one record to the memtables.
   Status Apply(const PublishedRecord& record, const UnloggedPayload& unlogged);
   Status ApplyPayload(std::string_view payload, const std::shared_ptr<const void>& owner,
@@ -220,7 +228,7 @@ class DbImpl : public DB {
   RunWriterOptions NewRunOptions();
   /// Make an edit durable, then live: `make_edit` runs under manifest_mutex_ (no table can be
   /// dropped meanwhile; nullopt: nothing to do), `install` under mutex_ as well.
-  Status LogAndInstall(const std::function<std::optional<VersionEdit>()>& make_edit,
+  Status LogAndInstall(const std::function<Result<std::optional<VersionEdit>>()>& make_edit,
                        const std::function<void()>& install);
   /// Under mutex_: a table's super version with other files and without one memtable.
   void Reinstall(TableState* table, const Memtable* flushed, std::vector<LevelFile> added,
@@ -269,6 +277,7 @@ class DbImpl : public DB {
   struct BulkFiles;
   Status WriteBulkFiles(const TableHandle& table, const BatchSource& next,
                         const CopyControl& control, BulkFiles* out);
+  Status OpenBulkFiles(const TableInfo& info, BulkFiles* files);
   /// In the log's turn: install the files if no memtable has rows in their ranges; false: some has.
   Result<bool> InstallBulkFiles(const TableHandle& table, BulkFiles* files, SequenceNumber sequence,
                                 uint64_t new_segment);
@@ -278,8 +287,18 @@ class DbImpl : public DB {
   /// What a table's file reader needs.
   SstReaderOptions ReaderOptionsOf(const TableInfo& info) const;
 
+  // --- columns (db_alter.cc) ------------------------------------------------------------------
+  /// With no writer in the table and nothing of it in memory: make the new schema durable, then
+  /// live.
+  Result<TableHandle> InstallSchema(const TableHandle& before,
+                                    std::shared_ptr<const TableInfo> info);
+
   Status CheckOpen() const;
   Status CheckTable(const TableHandle& table) const;
+  /// Of a version that was taken, the one with the handle's schema: itself, or what the snapshot
+  /// keeps; else kSchemaChanged.
+  static Status HandlesVersion(const TableHandle& table, const ReadOptions& options,
+                               SuperVersionRef* version);
   static Status CheckKeyed(const TableHandle& table);
   /// Take the table's super version first: all that the view sees is in it or was written later.
   ReadView ViewOf(const TableInfo& info, const ReadOptions& options) const {
@@ -309,6 +328,8 @@ class DbImpl : public DB {
   const std::shared_ptr<ChangeSignal> changes_ = std::make_shared<ChangeSignal>();
   std::atomic<bool> closed_{false};
   std::atomic<int> calls_{0};  // calls under way that Close waits for
+
+  std::mutex alter_mutex_;  // one alteration at a time; before all other locks
 
   // The manifest, guarded by manifest_mutex_.
   std::mutex manifest_mutex_;

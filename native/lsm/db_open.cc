@@ -248,6 +248,7 @@ Status DbImpl::LoadTables(const ManifestState& state) {
     auto table = std::make_shared<TableState>(std::move(info), this, options_.clock);
     MARBLE_ASSIGN_OR_RETURN(auto opened, OpenFiles(table->info(), files[id]));
     auto version = std::make_shared<SuperVersion>();
+    version->info = table->info_ref();
     version->files = ChangeTableVersion({}, {}, std::move(opened));
     table->InstallSuperVersion(std::move(version));
     UpdateShape(table.get());
@@ -399,9 +400,7 @@ Status DbImpl::Close() {
     // Memory goes now, except what iterators and values still refer to.
     std::lock_guard lock(mutex_);
     for (const auto& [id, table] : tables_) {
-      auto empty = std::make_shared<SuperVersion>();
-      empty->files = std::make_shared<TableVersion>();
-      table->InstallSuperVersion(std::move(empty));
+      table->InstallEmptyVersion();
     }
     active_.reset();
     sealed_.clear();

@@ -17,8 +17,51 @@ namespace {
 
 /// Merge operands on one key from which, at each power of two, their sum is put on top.
 constexpr uint32_t kFoldFrom = 8;
+/// A writer of a table that is being altered looks again after this.
+constexpr std::chrono::microseconds kGatePoll{100};
 
 }  // namespace
+
+/// The tables that a batch is being written to: nobody alters them meanwhile.
+class WriterPasses {
+ public:
+  WriterPasses() = default;
+  ~WriterPasses() {
+    for (const TableHandle& table : tables_) table->gate().Leave();
+  }
+  WriterPasses(const WriterPasses&) = delete;
+  WriterPasses& operator=(const WriterPasses&) = delete;
+  void Add(const TableHandle& table) { tables_.push_back(table); }
+
+ private:
+  std::vector<TableHandle> tables_;
+};
+
+Status DbImpl::EnterTables(const std::vector<TableHandle>& tables, WriterPasses* passes) {
+  // Before the first is entered: of two handles of one table only one is current, and so nobody
+  // waits for a gate while he is behind it.
+  for (const TableHandle& table : tables) {
+    if (!table->current()) return SchemaChanged(table->info());
+  }
+  const auto deadline =
+      std::chrono::steady_clock::now() + std::chrono::milliseconds(options_.max_block_ms);
+  for (const TableHandle& table : tables) {
+    while (!table->gate().Enter()) {
+      MARBLE_RETURN_NOT_OK(CheckOpen());
+      if (std::chrono::steady_clock::now() >= deadline) {
+        return MakeError(ErrorCode::kBusy, "the columns of table '" + table->info().name() +
+                                               "' are being changed, and that has taken longer "
+                                               "than maxBlockMs (" +
+                                               std::to_string(options_.max_block_ms) +
+                                               " ms); try again");
+      }
+      std::this_thread::sleep_for(kGatePoll);
+    }
+    passes->Add(table);
+    if (!table->current()) return SchemaChanged(table->info());
+  }
+  return Status::OK();
+}
 
 Status DbImpl::CheckWritable() const {
   if (!failed_.load(std::memory_order_acquire)) return Status::OK();
@@ -75,6 +118,11 @@ Result<std::optional<SequenceNumber>> DbImpl::WriteIf(WriteBatch&& batch,
   MARBLE_RETURN_NOT_OK(WaitForRoom(bytes + unlogged_bytes));
   const auto fill = [rep](uint8_t* to) { return rep->logged.WritePayload(to); };
   std::optional<PublishedRecord> record;
+  std::optional<WriterPasses> passes;
+  if (!rep->tables.empty()) {
+    passes.emplace();
+    MARBLE_RETURN_NOT_OK(EnterTables(rep->tables, &*passes));
+  }
   if (unlogged_bytes == 0) {
     MARBLE_ASSIGN_OR_RETURN(record, log_->AppendIf(bytes, fill, decide, apply_));
   } else {
@@ -91,6 +139,7 @@ Result<std::optional<SequenceNumber>> DbImpl::WriteIf(WriteBatch&& batch,
           return Apply(published, payload);
         }));
   }
+  passes.reset();
   if (roll_due_.load(std::memory_order_relaxed) && roll_due_.exchange(false)) {
     MARBLE_RETURN_NOT_OK(log_->Roll([this] { Seal(); }).status());
   }
@@ -315,6 +364,7 @@ Result<Memtable*> DbImpl::MemtableFor(TableId id) {
   active_->tables[id] = table;
   const SuperVersionRef old = table->super_version();
   auto next = std::make_shared<SuperVersion>();
+  next->info = old->info;
   next->memtables.reserve(old->memtables.size() + 1);
   next->memtables.push_back(memtable);
   next->memtables.insert(next->memtables.end(), old->memtables.begin(), old->memtables.end());

@@ -163,6 +163,14 @@ struct TableDescriptor {
   TableOptions options;
   bool is_state_family = false;
   bool is_system = false;  // hidden from listTables unless asked for
+  /// Of each column, given by the database: files are read by them, so that columns can be added,
+  /// dropped and renamed without rewriting any. An id is never used again in its table. Empty: 1,
+  /// 2, 3 …
+  std::vector<uint32_t> field_ids = {};
+  uint32_t next_field_id = 0;  // 0: behind the last
 };
+
+/// Whether the ids are 1, 2, 3 … with nothing behind: those of a table that was never altered.
+bool HasFirstFieldIds(const TableDescriptor& table);
 
 }  // namespace marble::lsm

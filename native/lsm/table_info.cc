@@ -2,6 +2,8 @@
 
 #include <arrow/api.h>
 
+#include <algorithm>
+#include <numeric>
 #include <set>
 #include <sstream>
 #include <utility>
@@ -40,7 +42,33 @@ std::string KeyNames(const TableDescriptor& d) {
   return names.empty() ? "none" : names;
 }
 
+Status GiveFieldIds(TableDescriptor* table) {
+  const auto columns = static_cast<size_t>(table->schema->num_fields());
+  std::vector<uint32_t>& ids = table->field_ids;
+  if (ids.empty()) {
+    ids.resize(columns);
+    std::iota(ids.begin(), ids.end(), 1);
+  }
+  const uint32_t last = *std::max_element(ids.begin(), ids.end());
+  if (table->next_field_id == 0) table->next_field_id = last + 1;
+  const std::set<uint32_t> distinct(ids.begin(), ids.end());
+  if (ids.size() != columns || distinct.size() != columns || *distinct.begin() == 0 ||
+      last >= table->next_field_id) {
+    return MakeError(ErrorCode::kInvalidArgument,
+                     "table '" + table->name + "': the ids of its columns do not fit them");
+  }
+  return Status::OK();
+}
+
 }  // namespace
+
+bool HasFirstFieldIds(const TableDescriptor& table) {
+  const std::vector<uint32_t>& ids = table.field_ids;
+  for (size_t i = 0; i < ids.size(); ++i) {
+    if (ids[i] != i + 1) return false;
+  }
+  return ids.empty() || table.next_field_id == ids.size() + 1;
+}
 
 Result<std::shared_ptr<const TableInfo>> TableInfo::Make(TableDescriptor descriptor) {
   const std::string& name = descriptor.name;
@@ -66,6 +94,7 @@ Result<std::shared_ptr<const TableInfo>> TableInfo::Make(TableDescriptor descrip
                            ", which cannot be stored; cast it to a plain type first");
     }
   }
+  MARBLE_RETURN_NOT_OK(GiveFieldIds(&descriptor));
   auto info = std::make_shared<TableInfo>();
   if (!descriptor.key_columns.empty()) {
     std::vector<std::shared_ptr<arrow::Field>> key_fields;

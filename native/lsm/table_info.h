@@ -1,5 +1,5 @@
-// What never changes about a table: its descriptor and the codecs of its keys.
-// Immutable after Make; shared by everything that touches the table's rows.
+// A table at one schema: its descriptor and the codecs of its keys. Immutable after Make; shared by
+// everything that touches the table's rows. A table that is altered gets another one.
 #pragma once
 
 #include <arrow/type_fwd.h>

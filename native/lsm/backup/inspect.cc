@@ -33,6 +33,7 @@ void ReadZones(const std::shared_ptr<io::FileSystem>& files, const std::string& 
   options.dir = dir;
   options.schema = info.descriptor.schema;
   options.codec = info.codec;
+  options.field_ids = info.descriptor.field_ids;
   options.file_system = files;
   const auto reader = SstReader::Open(options, out->meta);
   if (!reader.ok()) {

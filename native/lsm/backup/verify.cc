@@ -173,6 +173,7 @@ class DatabaseCheck {
     options.dir = dir_;
     options.schema = info.descriptor.schema;
     options.codec = info.codec;
+    options.field_ids = info.descriptor.field_ids;
     options.file_system = files_;
     const auto reader = SstReader::Open(options, meta);
     if (!reader.ok()) {

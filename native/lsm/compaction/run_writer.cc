@@ -46,6 +46,7 @@ Status RunWriter::OpenFile() {
   options.schema = table.schema;
   options.codec = info_->codec;
   options.key_columns = table.key_columns;
+  options.field_ids = table.field_ids;
   options.batch_rows = table.options.batch_rows;
   options.batch_bytes = table.options.batch_bytes;
   if (options.batch_rows == 0) options.batch_rows = limits::kTableBatchRows;

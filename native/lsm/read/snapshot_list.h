@@ -1,4 +1,6 @@
-// The live snapshots of a database. Flush and compaction keep what they see. Thread-safe.
+// The live snapshots of a database. Flush and compaction keep what they see; when a table is
+// altered, they keep its version with the columns of before, for those who began to read with it.
+// Thread-safe.
 #pragma once
 
 #include <algorithm>
@@ -11,6 +13,7 @@
 #include <vector>
 
 #include "lsm/db.h"
+#include "lsm/table_state.h"
 
 namespace marble::lsm {
 
@@ -24,7 +27,27 @@ class SnapshotList : public std::enable_shared_from_this<SnapshotList> {
     const SequenceNumber sequence = read_sequence();
     const auto at = live_.insert(sequence);
     oldest_.store(*live_.begin(), std::memory_order_release);
-    return std::make_shared<Entry>(shared_from_this(), sequence, now_ms, at, times_.insert(now_ms));
+    auto entry =
+        std::make_shared<Entry>(shared_from_this(), sequence, now_ms, at, times_.insert(now_ms));
+    entries_.insert(entry.get());
+    return entry;
+  }
+  /// Let every live snapshot keep a version while `replace` puts another in its place: whoever
+  /// finds the new one finds the old one kept.
+  template <typename Replace>
+  void KeepWhile(const SuperVersionRef& version, const Replace& replace) {
+    std::lock_guard lock(mutex_);
+    for (Entry* entry : entries_) entry->kept_.push_back(version);
+    replace();
+  }
+  /// What a snapshot keeps of a table at a schema; null: nothing.
+  static SuperVersionRef Kept(const Snapshot& snapshot, const TableInfo& info) {
+    const auto& entry = static_cast<const Entry&>(snapshot);
+    std::lock_guard lock(entry.list_->mutex_);
+    for (const SuperVersionRef& version : entry.kept_) {
+      if (version->info.get() == &info) return version;
+    }
+    return nullptr;
   }
   /// The clock of the snapshot that sees the most expired rows; `now_ms` when there is none.
   int64_t OldestTime(int64_t now_ms) const {
@@ -60,7 +83,7 @@ class SnapshotList : public std::enable_shared_from_this<SnapshotList> {
           at_(at),
           time_at_(time_at) {}
     ~Entry() override {
-      if (!list_->Release(at_, time_at_)) return;
+      if (!list_->Release(this, at_, time_at_)) return;
       std::lock_guard lock(list_->hook_mutex_);
       if (list_->hook_) list_->hook_();
     }
@@ -68,17 +91,20 @@ class SnapshotList : public std::enable_shared_from_this<SnapshotList> {
     int64_t time_ms() const override { return time_ms_; }
 
    private:
+    friend class SnapshotList;
     const std::shared_ptr<SnapshotList> list_;
     const SequenceNumber sequence_;
     const int64_t time_ms_;
     const std::multiset<SequenceNumber>::iterator at_;
     const std::multiset<int64_t>::iterator time_at_;
+    std::vector<SuperVersionRef> kept_;  // under the list's mutex
   };
 
   /// True: the oldest one is another now.
-  bool Release(std::multiset<SequenceNumber>::iterator at,
+  bool Release(Entry* entry, std::multiset<SequenceNumber>::iterator at,
                std::multiset<int64_t>::iterator time_at) {
     std::lock_guard lock(mutex_);
+    entries_.erase(entry);
     live_.erase(at);
     times_.erase(time_at);
     const SequenceNumber now = live_.empty() ? kMaxSequence : *live_.begin();
@@ -88,6 +114,7 @@ class SnapshotList : public std::enable_shared_from_this<SnapshotList> {
   mutable std::mutex mutex_;
   std::multiset<SequenceNumber> live_;
   std::multiset<int64_t> times_;
+  std::set<Entry*> entries_;
   std::atomic<SequenceNumber> oldest_{kMaxSequence};
   std::mutex hook_mutex_;  // before the database's mutex
   std::function<void()> hook_;

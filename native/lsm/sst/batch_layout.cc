@@ -166,8 +166,8 @@ const std::shared_ptr<arrow::Buffer>& EmptyBuffer() {
 
 class Builder {
  public:
-  Builder(const BatchLayout& layout, const BufferFactory& factory)
-      : layout_(layout), factory_(factory) {}
+  Builder(const BatchLayout& layout, const BufferFactory& factory, const LayoutSize& first = {})
+      : layout_(layout), factory_(factory), next_node_(first.nodes), next_buffer_(first.buffers) {}
 
   std::shared_ptr<arrow::ArrayData> Build(const std::shared_ptr<arrow::DataType>& type) {
     const BatchLayout::Node& node = layout_.nodes[next_node_++];
@@ -200,9 +200,18 @@ class Builder {
  private:
   const BatchLayout& layout_;
   const BufferFactory& factory_;
-  size_t next_node_ = 0;
-  size_t next_buffer_ = 0;
+  size_t next_node_;
+  size_t next_buffer_;
 };
+
+Result<std::shared_ptr<arrow::ipc::RecordBatchFileReader>> OpenArrow(std::string_view file) {
+  arrow::ipc::IpcReadOptions options;
+  options.use_threads = false;
+  auto buffer = std::make_shared<arrow::Buffer>(reinterpret_cast<const uint8_t*>(file.data()),
+                                                static_cast<int64_t>(file.size()));
+  return arrow::ipc::RecordBatchFileReader::Open(
+      std::make_shared<arrow::io::BufferReader>(std::move(buffer)), options);
+}
 
 }  // namespace
 
@@ -226,15 +235,14 @@ LayoutSize LayoutSizeOf(const arrow::Schema& schema) {
   return size;
 }
 
+Result<std::shared_ptr<arrow::Schema>> ReadFileSchema(std::string_view arrow_file) {
+  MARBLE_ASSIGN_OR_RETURN(const auto reader, OpenArrow(arrow_file));
+  return reader->schema();
+}
+
 Result<std::vector<BatchLayout>> ReadLayouts(std::string_view arrow_file,
                                              const arrow::Schema& schema) {
-  arrow::ipc::IpcReadOptions options;
-  options.use_threads = false;
-  auto buffer = std::make_shared<arrow::Buffer>(reinterpret_cast<const uint8_t*>(arrow_file.data()),
-                                                static_cast<int64_t>(arrow_file.size()));
-  MARBLE_ASSIGN_OR_RETURN(
-      auto reader, arrow::ipc::RecordBatchFileReader::Open(
-                       std::make_shared<arrow::io::BufferReader>(std::move(buffer)), options));
+  MARBLE_ASSIGN_OR_RETURN(auto reader, OpenArrow(arrow_file));
   if (!reader->schema()->Equals(schema, /*check_metadata=*/false)) {
     return MakeError(ErrorCode::kCorruption, "the Arrow file's schema is " +
                                                  reader->schema()->ToString() + ", expected " +
@@ -315,6 +323,13 @@ Result<std::vector<BatchLayout>> DecodeLayouts(std::string_view section,
     }
   }
   return layouts;
+}
+
+std::shared_ptr<arrow::ArrayData> BuildArray(const BatchLayout& layout,
+                                             const std::shared_ptr<arrow::DataType>& type,
+                                             const LayoutSize& first,
+                                             const BufferFactory& factory) {
+  return Builder(layout, factory, first).Build(type);
 }
 
 std::vector<std::shared_ptr<arrow::ArrayData>> BuildArrays(const BatchLayout& layout,

@@ -18,16 +18,14 @@
 namespace marble::lsm {
 
 /// Nodes and buffers that a column of this type takes in a layout.
-struct LayoutSize {
-  size_t nodes = 0;
-  size_t buffers = 0;
-};
 LayoutSize LayoutSizeOf(const arrow::DataType& type);
 LayoutSize LayoutSizeOf(const arrow::Schema& schema);
 
 /// Take the layout of all batches from a whole .arrow file in memory.
 Result<std::vector<BatchLayout>> ReadLayouts(std::string_view arrow_file,
                                              const arrow::Schema& schema);
+/// The schema that an .arrow file says it has. The error is a bare sentence.
+Result<std::shared_ptr<arrow::Schema>> ReadFileSchema(std::string_view arrow_file);
 
 std::string EncodeLayouts(const std::vector<BatchLayout>& layouts);
 /// Decode and validate: every buffer lies inside the file and is as long as its column's length
@@ -38,6 +36,11 @@ Result<std::vector<BatchLayout>> DecodeLayouts(std::string_view section,
 
 /// Makes a buffer over a span of the file.
 using BufferFactory = std::function<std::shared_ptr<arrow::Buffer>(const BufferSpan&)>;
+
+/// One column's array; its nodes and buffers begin at `first`.
+std::shared_ptr<arrow::ArrayData> BuildArray(const BatchLayout& layout,
+                                             const std::shared_ptr<arrow::DataType>& type,
+                                             const LayoutSize& first, const BufferFactory& factory);
 
 /// The batch's arrays, in the schema's order.
 std::vector<std::shared_ptr<arrow::ArrayData>> BuildArrays(const BatchLayout& layout,

@@ -1,6 +1,7 @@
 #include "lsm/sst/file_schema.h"
 
 #include <algorithm>
+#include <charconv>
 #include <string>
 
 #include <arrow/type.h>
@@ -226,6 +227,37 @@ std::shared_ptr<arrow::Schema> FileSchema(const std::shared_ptr<arrow::Schema>& 
   if (hidden.kind) fields.push_back(arrow::field(kKindColumn, arrow::uint8(), false));
   if (hidden.expires) fields.push_back(arrow::field(kExpiresColumn, arrow::int64(), false));
   return arrow::schema(std::move(fields), table->metadata());
+}
+
+std::shared_ptr<arrow::Schema> WithFieldIds(const arrow::Schema& file,
+                                            const std::vector<uint32_t>& ids, int columns) {
+  arrow::FieldVector fields = file.fields();
+  for (int i = 0; i < columns; ++i) {
+    const uint32_t id = ids.empty() ? static_cast<uint32_t>(i) + 1 : ids[i];
+    // In place of what a field may have that was taken from another table.
+    const auto& given = fields[i]->metadata();
+    auto metadata = given == nullptr ? std::make_shared<arrow::KeyValueMetadata>() : given->Copy();
+    if (metadata->Contains(kFieldIdKey)) (void)metadata->Delete(kFieldIdKey);
+    metadata->Append(kFieldIdKey, std::to_string(id));
+    fields[i] = fields[i]->WithMetadata(std::move(metadata));
+  }
+  return arrow::schema(std::move(fields), file.metadata());
+}
+
+std::vector<uint32_t> FieldIdsOf(const arrow::Schema& file, int columns) {
+  std::vector<uint32_t> ids;
+  for (int i = 0; i < columns; ++i) {
+    const auto& metadata = file.field(i)->metadata();
+    const int at = metadata == nullptr ? -1 : metadata->FindKey(kFieldIdKey);
+    uint32_t id = static_cast<uint32_t>(i) + 1;
+    if (at >= 0) {
+      const std::string& text = metadata->value(at);
+      id = 0;  // no column's
+      (void)std::from_chars(text.data(), text.data() + text.size(), id);
+    }
+    ids.push_back(id);
+  }
+  return ids;
 }
 
 uint64_t TypeFingerprint(const arrow::Schema& schema) {

@@ -23,6 +23,7 @@ enum Tag : uint64_t {
   kMaxExpires = 15,
   kExpiring = 16,
   kMergeOperands = 17,
+  kFieldIds = 18,
 };
 constexpr uint64_t kSeqFlag = 1;
 constexpr uint64_t kKindFlag = 2;
@@ -66,6 +67,11 @@ std::string EncodeProperties(const SstProperties& p) {
     PutNumber(&out, kMaxExpires, static_cast<uint64_t>(p.max_expires));
     PutNumber(&out, kExpiring, p.expiring);
   }
+  if (!p.field_ids.empty()) {
+    std::string ids;
+    for (const uint32_t id : p.field_ids) PutVarint(&ids, id);
+    PutBytes(&out, kFieldIds, ids);
+  }
   if (p.merge_operands > 0) PutNumber(&out, kMergeOperands, p.merge_operands);
   return out;
 }
@@ -91,6 +97,13 @@ Result<SstProperties> DecodeProperties(std::string_view section) {
         uint64_t column = 0;
         if (!columns.Varint(&column) || column > kMaxColumn) return damaged();
         p.key_columns.push_back(static_cast<int>(column));
+      }
+    } else if (tag == kFieldIds) {
+      Decoder ids(bytes);
+      while (ids.remaining() > 0) {
+        uint64_t id = 0;
+        if (!ids.Varint(&id) || id == 0 || id > UINT32_MAX) return damaged();
+        p.field_ids.push_back(static_cast<uint32_t>(id));
       }
     } else if (tag >= kRows && tag <= kMergeOperands) {
       if (bytes.size() != sizeof(uint64_t)) return damaged();
@@ -152,7 +165,8 @@ Result<SstProperties> DecodeProperties(std::string_view section) {
   if (p.hidden.expires) {
     for (const Tag tag : {kMinExpires, kMaxExpires, kExpiring}) all |= uint64_t{1} << tag;
   }
-  if ((seen & ~(uint64_t{1} << kMergeOperands)) != all) return damaged();
+  const uint64_t optional = uint64_t{1} << kMergeOperands | uint64_t{1} << kFieldIds;
+  if ((seen & ~optional) != all) return damaged();
   return p;
 }
 

@@ -25,7 +25,8 @@ struct SstProperties {
   std::string min_key;
   std::string max_key;
   HiddenColumns hidden;
-  std::vector<int> key_columns;  // empty: no primary key
+  std::vector<int> key_columns;     // of the file's columns; empty: no primary key
+  std::vector<uint32_t> field_ids;  // of the file's columns; empty (older releases): 1, 2, 3 …
   bool clean = false;
   int64_t min_expires = 0;  // of the rows that expire; 0: none does
   int64_t max_expires = 0;

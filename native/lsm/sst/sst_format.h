@@ -32,6 +32,12 @@ struct BatchLayout {
   std::vector<BufferSpan> buffers;  // length 0 and offset 0: absent
 };
 
+/// Nodes and buffers of a layout: of a column, or before it.
+struct LayoutSize {
+  size_t nodes = 0;
+  size_t buffers = 0;
+};
+
 /// What the manifest keeps of a file.
 struct FileMeta {
   FileNumber number = 0;

@@ -1,6 +1,7 @@
 #include "lsm/sst/sst_reader.h"
 
 #include <algorithm>
+#include <numeric>
 #include <utility>
 
 #include <arrow/array.h>
@@ -9,6 +10,7 @@
 
 #include "base/coding.h"
 #include "base/crc32c.h"
+#include "lsm/sst/null_column.h"
 #include "lsm/sst/sst_reader_impl.h"
 
 namespace marble::lsm {
@@ -84,7 +86,7 @@ Status SstReaderImpl::Init() {
   }
   MARBLE_RETURN_NOT_OK(InitSections());
   MARBLE_RETURN_NOT_OK(CheckMeta());
-  MARBLE_RETURN_NOT_OK(InitArrow());
+  if (file_ == nullptr) MARBLE_RETURN_NOT_OK(InitArrow());
   InitRegions();
   // The two ends of the .arrow file say that it is one.
   MARBLE_RETURN_NOT_OK(pages_->Touch(0, kMinArrowBytes));
@@ -107,29 +109,14 @@ Status SstReaderImpl::InitSections() {
   if (!decoded.ok()) return Damaged(MessageOf(decoded.status()));
   properties_ = std::move(decoded).ValueUnsafe();
 
-  const arrow::Schema& table = *options_.schema;
-  for (const int column : properties_.key_columns) {
-    if (column >= table.num_fields()) return Damaged("a key column is not in the schema");
-  }
-  file_schema_ = FileSchema(options_.schema, properties_.key_columns, properties_.hidden);
-  if (TypeFingerprint(*file_schema_) != properties_.type_fingerprint) {
-    return MakeError(ErrorCode::kIncompatible,
-                     idx_->file().path() +
-                         ": the file was written with other column types than the table's "
-                         "schema: " +
-                         table.ToString());
-  }
-  int next = table.num_fields();
-  if (properties_.hidden.seq) seq_column_ = next++;
-  if (properties_.hidden.kind) kind_column_ = next++;
-  if (properties_.hidden.expires) expires_column_ = next++;
-
-  first_buffer_.push_back(0);
-  for (const auto& field : file_schema_->fields()) {
-    first_buffer_.push_back(first_buffer_.back() + LayoutSizeOf(*field->type()).buffers);
+  MARBLE_RETURN_NOT_OK(InitColumns());
+  first_.push_back({});
+  for (const auto& field : stored_schema_->fields()) {
+    const LayoutSize size = LayoutSizeOf(*field->type());
+    first_.push_back({first_.back().nodes + size.nodes, first_.back().buffers + size.buffers});
   }
 
-  auto layouts = DecodeLayouts(*layout, *file_schema_, meta_.arrow_bytes);
+  auto layouts = DecodeLayouts(*layout, *stored_schema_, meta_.arrow_bytes);
   if (!layouts.ok()) return Damaged(MessageOf(layouts.status()));
   layouts_ = std::move(layouts).ValueUnsafe();
   starts_.push_back(0);
@@ -139,10 +126,111 @@ Status SstReaderImpl::InitSections() {
     return Damaged("the layout does not hold the file's rows");
   }
   if (const auto section = idx_->section(IdxSection::kZoneMaps)) {
-    zones_ = ZoneMaps::Parse(*section, layouts_.size(), table.num_fields());
+    const HiddenColumns& hidden = properties_.hidden;
+    const int columns = stored_schema_->num_fields() - hidden.seq - hidden.kind - hidden.expires;
+    zones_ = ZoneMaps::Parse(*section, layouts_.size(), columns);
     if (!zones_) return Damaged("the zone maps are malformed");
   }
-  return InitKeys(*file_schema_);
+  return InitKeys(*stored_schema_);
+}
+
+/// What columns the file has, and which of them are the table's. Mostly all, in the same order.
+Status SstReaderImpl::InitColumns() {
+  const arrow::Schema& table = *options_.schema;
+  const HiddenColumns& hidden = properties_.hidden;
+  if (options_.field_ids.empty()) {
+    options_.field_ids.resize(static_cast<size_t>(table.num_fields()));
+    std::iota(options_.field_ids.begin(), options_.field_ids.end(), 1);
+  }
+  std::vector<uint32_t> ids = properties_.field_ids;
+  if (ids.empty()) {
+    ids.resize(options_.field_ids.size());
+    std::iota(ids.begin(), ids.end(), 1);
+  }
+  int next = table.num_fields();
+  if (hidden.seq) seq_column_ = next++;
+  if (hidden.kind) kind_column_ = next++;
+  if (hidden.expires) expires_column_ = next++;
+  if (ids == options_.field_ids) {
+    for (const int column : properties_.key_columns) {
+      if (column >= table.num_fields()) return Damaged("a key column is not in the schema");
+    }
+    file_schema_ = FileSchema(options_.schema, properties_.key_columns, hidden);
+    if (TypeFingerprint(*file_schema_) == properties_.type_fingerprint) {
+      stored_schema_ = file_schema_;
+      return Status::OK();
+    }
+  }
+  // Written with another schema of the table: the file says which. It is the rare case.
+  MARBLE_RETURN_NOT_OK(InitArrow());
+  MARBLE_ASSIGN_OR_RETURN(auto stored, ReadStoredSchema());
+  return MapColumns(std::move(stored));
+}
+
+/// The schema in the footer of the .arrow file, whose pages are verified.
+Result<std::shared_ptr<arrow::Schema>> SstReaderImpl::ReadStoredSchema() const {
+  constexpr uint64_t kTail = sizeof(int32_t) + kArrowMagic.size();
+  const uint64_t size = file_->size();
+  MARBLE_RETURN_NOT_OK(pages_->Touch(size - kTail, kTail));
+  const auto footer = LoadFixed<uint32_t>(file_->data() + size - kTail);
+  if (footer > size - kTail) {
+    return IdxCorruption(file_->path(), "the Arrow footer is longer than the file");
+  }
+  MARBLE_RETURN_NOT_OK(pages_->Touch(size - kTail - footer, footer));
+  auto schema = ReadFileSchema(file_->bytes());
+  if (!schema.ok()) return IdxCorruption(file_->path(), MessageOf(schema.status()));
+  return schema;
+}
+
+Status SstReaderImpl::MapColumns(std::shared_ptr<arrow::Schema> stored) {
+  const arrow::Schema& table = *options_.schema;
+  const HiddenColumns& hidden = properties_.hidden;
+  const int hidden_columns = hidden.seq + hidden.kind + hidden.expires;
+  const int columns = stored->num_fields() - hidden_columns;
+  const std::vector<uint32_t> ids = FieldIdsOf(*stored, std::max(columns, 0));
+  if (TypeFingerprint(*stored) != properties_.type_fingerprint ||
+      (!properties_.field_ids.empty() && properties_.field_ids != ids)) {
+    return Damaged("the columns that it is about are not those of the .arrow file");
+  }
+  for (const int column : properties_.key_columns) {
+    if (column >= columns) return Damaged("a key column is not in the schema");
+  }
+  std::vector<int> key_columns;
+  for (int c = 0; c < table.num_fields(); ++c) {
+    const auto at = std::find(ids.begin(), ids.end(), options_.field_ids[c]);
+    if (at == ids.end()) {
+      columns_.push_back(-1);
+      continue;
+    }
+    const int from = static_cast<int>(at - ids.begin());
+    if (!stored->field(from)->type()->Equals(*table.field(c)->type())) {
+      return MakeError(ErrorCode::kIncompatible,
+                       idx_->file().path() +
+                           ": the file was written with other column types than the table's "
+                           "schema: column '" +
+                           table.field(c)->name() + "' is " +
+                           stored->field(from)->type()->ToString() + ", in the table " +
+                           table.field(c)->type()->ToString());
+    }
+    columns_.push_back(from);
+    const auto& keys = properties_.key_columns;
+    if (std::find(keys.begin(), keys.end(), from) != keys.end()) key_columns.push_back(c);
+  }
+  if (key_columns.size() != properties_.key_columns.size()) {
+    return MakeError(ErrorCode::kIncompatible,
+                     idx_->file().path() + ": a key column of the file is not in the table");
+  }
+  for (int c = 0; c < table.num_fields(); ++c) {
+    const bool key = std::find(key_columns.begin(), key_columns.end(), c) != key_columns.end();
+    if (columns_[c] >= 0 || table.field(c)->nullable() || key) continue;
+    return MakeError(ErrorCode::kIncompatible, idx_->file().path() + ": the file has no column '" +
+                                                   table.field(c)->name() +
+                                                   "', which does not allow nulls");
+  }
+  for (int c = 0; c < hidden_columns; ++c) columns_.push_back(columns + c);
+  file_schema_ = FileSchema(options_.schema, key_columns, hidden);
+  stored_schema_ = std::move(stored);
+  return Status::OK();
 }
 
 Status SstReaderImpl::InitKeys(const arrow::Schema& file_schema) {
@@ -276,18 +364,33 @@ Result<std::shared_ptr<arrow::RecordBatch>> SstReaderImpl::ReadColumns(
   MARBLE_DCHECK(batch >= 0 && batch < num_batches());
   const std::vector<BufferSpan>& buffers = layouts_[batch].buffers;
   const auto touch = [&](int column) -> Status {
-    for (size_t i = first_buffer_[column]; i < first_buffer_[column + 1]; ++i) {
+    if (column < 0) return Status::OK();
+    for (size_t i = first_[column].buffers; i < first_[column + 1].buffers; ++i) {
       if (buffers[i].length == 0) continue;
       MARBLE_RETURN_NOT_OK(pages_->Touch(buffers[i].offset, buffers[i].length));
     }
     return Status::OK();
   };
-  for (const int column : columns) MARBLE_RETURN_NOT_OK(touch(column));
+  for (const int column : columns) MARBLE_RETURN_NOT_OK(touch(StoredColumn(column)));
   for (const int column : properties_.key_columns) MARBLE_RETURN_NOT_OK(touch(column));
   for (const int column : {seq_column_, kind_column_, expires_column_}) {
-    if (column >= 0) MARBLE_RETURN_NOT_OK(touch(column));
+    if (column >= 0) MARBLE_RETURN_NOT_OK(touch(StoredColumn(column)));
   }
   return MakeBatch(batch);
+}
+
+std::vector<std::shared_ptr<arrow::ArrayData>> SstReaderImpl::BuildColumns(
+    int64_t batch, const BufferFactory& factory) const {
+  const BatchLayout& layout = layouts_[batch];
+  if (columns_.empty()) return BuildArrays(layout, *file_schema_, factory);
+  std::vector<std::shared_ptr<arrow::ArrayData>> out;
+  out.reserve(columns_.size());
+  for (size_t c = 0; c < columns_.size(); ++c) {
+    const auto& type = file_schema_->field(static_cast<int>(c))->type();
+    out.push_back(columns_[c] < 0 ? NullColumn(type, layout.rows)
+                                  : BuildArray(layout, type, first_[columns_[c]], factory));
+  }
+  return out;
 }
 
 std::shared_ptr<arrow::RecordBatch> SstReaderImpl::MakeBatch(int64_t batch) const {
@@ -296,8 +399,7 @@ std::shared_ptr<arrow::RecordBatch> SstReaderImpl::MakeBatch(int64_t batch) cons
   const BufferFactory factory = [&](const BufferSpan& span) -> std::shared_ptr<arrow::Buffer> {
     return std::make_shared<ReaderBuffer>(base + span.offset, span.length, self);
   };
-  return arrow::RecordBatch::Make(file_schema_, layouts_[batch].rows,
-                                  BuildArrays(layouts_[batch], *file_schema_, factory));
+  return arrow::RecordBatch::Make(file_schema_, layouts_[batch].rows, BuildColumns(batch, factory));
 }
 
 const arrow::RecordBatch& SstReaderImpl::View(int64_t batch) const {
@@ -307,8 +409,8 @@ const arrow::RecordBatch& SstReaderImpl::View(int64_t batch) const {
   const BufferFactory factory = [&](const BufferSpan& span) {
     return std::make_shared<arrow::Buffer>(base + span.offset, static_cast<int64_t>(span.length));
   };
-  auto mine = std::make_unique<BatchView>(arrow::RecordBatch::Make(
-      file_schema_, layouts_[batch].rows, BuildArrays(layouts_[batch], *file_schema_, factory)));
+  auto mine = std::make_unique<BatchView>(
+      arrow::RecordBatch::Make(file_schema_, layouts_[batch].rows, BuildColumns(batch, factory)));
   if (views_[batch].compare_exchange_strong(view, mine.get(), std::memory_order_acq_rel)) {
     view = mine.release();
   }
@@ -323,8 +425,11 @@ RowLocation SstReaderImpl::Locate(int64_t row_number) const {
 }
 
 SstReader::ZoneMap SstReaderImpl::zone_map(int64_t batch, int column) const {
-  if (!zones_ || column < 0 || column >= options_.schema->num_fields()) return {};
-  return DecodeZone(options_.schema->field(column)->type(), zones_->entry(batch, column));
+  if (column < 0 || column >= options_.schema->num_fields()) return {};
+  const int stored = StoredColumn(column);
+  if (stored < 0) return {nullptr, nullptr, layouts_[batch].rows};
+  if (!zones_) return {};
+  return DecodeZone(options_.schema->field(column)->type(), zones_->entry(batch, stored));
 }
 
 Result<std::string_view> SstReaderImpl::VarValue(const BatchLayout& layout, const KeyColumn& column,

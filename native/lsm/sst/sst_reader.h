@@ -1,5 +1,7 @@
 // An open SSTable: a shared read-only mapping of .arrow, and the parsed .idx. Immutable and
 // thread-safe; shared by versions, scans and exported batches, unmapped with the last of them.
+// It shows the file with one schema of its table, which may be another than the file was written
+// with: columns are found by field id, those that the file does not have are null.
 // Page checksums are verified at a page's first touch ('first'), at each ('always') or never;
 // a mismatch is kCorruption with file and offset.
 #pragma once
@@ -28,6 +30,8 @@ struct SstReaderOptions {
   std::shared_ptr<const KeyCodec> codec;  // null: no primary key
   VerifyReads verify = VerifyReads::kFirst;
   std::shared_ptr<io::FileSystem> file_system = io::FileSystem::Local();
+  /// Of the table's columns; empty: 1, 2, 3 … A file's columns are found by them.
+  std::vector<uint32_t> field_ids = {};
 };
 
 /// A row found: batch index and row within it.
@@ -48,6 +52,9 @@ class SstReader {
   /// First row number (in the file) of a batch.
   virtual int64_t batch_start(int64_t batch) const = 0;
   virtual const BatchLayout& layout(int64_t batch) const = 0;
+  /// Where a table column's nodes and buffers begin in a layout; nullopt: the file does not have
+  /// the column, all its values are null.
+  virtual std::optional<LayoutSize> column_layout(int column) const = 0;
   virtual const std::shared_ptr<io::MappedFile>& file() const = 0;
 
   /// The batch, zero-copy over the mapping, with hidden columns behind the table's own (see

@@ -41,6 +41,10 @@ class SstReaderImpl : public SstReader, public std::enable_shared_from_this<SstR
   int64_t num_rows() const override { return starts_.back(); }
   int64_t batch_start(int64_t batch) const override { return starts_[batch]; }
   const BatchLayout& layout(int64_t batch) const override { return layouts_[batch]; }
+  std::optional<LayoutSize> column_layout(int column) const override {
+    const int stored = StoredColumn(column);
+    return stored < 0 ? std::nullopt : std::optional<LayoutSize>(first_[stored]);
+  }
   const std::shared_ptr<io::MappedFile>& file() const override { return file_; }
   Result<std::shared_ptr<arrow::RecordBatch>> ReadBatch(int64_t batch) const override;
   Result<std::shared_ptr<arrow::RecordBatch>> ReadColumns(
@@ -86,11 +90,19 @@ class SstReaderImpl : public SstReader, public std::enable_shared_from_this<SstR
   };
 
   Status InitArrow();
+  Status InitColumns();
+  Status MapColumns(std::shared_ptr<arrow::Schema> stored);
+  Result<std::shared_ptr<arrow::Schema>> ReadStoredSchema() const;
   Status InitSections();
   Status InitKeys(const arrow::Schema& file_schema);
   void InitRegions();
   Status CheckMeta() const;
   Status Damaged(const std::string& what) const;
+
+  /// Where a column of a batch that was read lies in the file; -1: it does not.
+  int StoredColumn(int column) const { return columns_.empty() ? column : columns_[column]; }
+  std::vector<std::shared_ptr<arrow::ArrayData>> BuildColumns(int64_t batch,
+                                                              const BufferFactory& factory) const;
 
   bool InBounds(std::string_view key) const {
     return key.compare(properties_.min_key) >= 0 && key.compare(properties_.max_key) <= 0;
@@ -111,12 +123,15 @@ class SstReaderImpl : public SstReader, public std::enable_shared_from_this<SstR
   Status VerifyKeys() const;
   Status VerifyZones(int64_t batch, const arrow::RecordBatch& rows) const;
 
-  const SstReaderOptions options_;
+  SstReaderOptions options_;
   const FileMeta meta_;
   std::shared_ptr<io::MappedFile> file_;
   std::unique_ptr<IdxFile> idx_;
   SstProperties properties_;
-  std::shared_ptr<arrow::Schema> file_schema_;
+  std::shared_ptr<arrow::Schema> file_schema_;    // of the batches read
+  std::shared_ptr<arrow::Schema> stored_schema_;  // of those in the file
+  /// Of each of the first's columns, its place in the second, -1: none. Empty: the same.
+  std::vector<int> columns_;
   int seq_column_ = -1;
   int kind_column_ = -1;
   int expires_column_ = -1;
@@ -125,8 +140,8 @@ class SstReaderImpl : public SstReader, public std::enable_shared_from_this<SstR
   std::vector<int64_t> starts_;        // and the number of rows behind them
   std::vector<uint32_t> batch_guess_;  // by row >> guess_shift_: a batch at or before the row's
   int guess_shift_ = 0;
-  std::vector<BufferSpan> regions_;   // what ReadBatch verifies; together, the whole file
-  std::vector<size_t> first_buffer_;  // of each file column in a layout, and behind the last
+  std::vector<BufferSpan> regions_;  // what ReadBatch verifies; together, the whole file
+  std::vector<LayoutSize> first_;    // of each stored column in a layout, and behind the last
 
   std::optional<PageVerifier> pages_;
   std::optional<BloomFilter> bloom_;

@@ -33,7 +33,14 @@ Status SstReaderImpl::Verify() const {
 
 /// The arrays are sound, and Arrow's own reader sees the same ones.
 Status SstReaderImpl::VerifyBatches() const {
-  auto layouts = ReadLayouts(file_->bytes(), *file_schema_);
+  // Of a column that was renamed the file has another name.
+  auto stored = ReadFileSchema(file_->bytes());
+  if (!stored.ok()) return IdxCorruption(file_->path(), MessageOf(stored.status()));
+  if (TypeFingerprint(**stored) != properties_.type_fingerprint) {
+    return IdxCorruption(file_->path(), "the Arrow file's schema is " + (*stored)->ToString() +
+                                            ", expected " + stored_schema_->ToString());
+  }
+  auto layouts = ReadLayouts(file_->bytes(), **stored);
   if (!layouts.ok()) return IdxCorruption(file_->path(), MessageOf(layouts.status()));
   if (EncodeLayouts(*layouts) != EncodeLayouts(layouts_)) {
     return Damaged("the layout is not that of the .arrow file");

@@ -109,6 +109,7 @@ Status SstWriterImpl::Start() {
   idx_path_ = options_.dir + "/" + SstIdxName(options_.number);
   file_schema_ = FileSchema(options_.schema, options_.key_columns,
                             {options_.write_seq, options_.write_kind, options_.write_expires});
+  file_schema_ = WithFieldIds(*file_schema_, options_.field_ids, options_.schema->num_fields());
   MARBLE_ASSIGN_OR_RETURN(auto file, options_.file_system->Create(arrow_path_));
   created_arrow_ = true;
   stream_ = std::make_shared<ChecksummedStream>(std::move(file));
@@ -324,6 +325,7 @@ Result<FileMeta> SstWriterImpl::Finish(SequenceNumber min_sequence, SequenceNumb
   properties.max_key = last_key_;
   properties.hidden = {options_.write_seq, options_.write_kind, options_.write_expires};
   properties.key_columns = options_.key_columns;
+  properties.field_ids = FieldIdsOf(*file_schema_, options_.schema->num_fields());
   properties.clean = tombstones_ == 0 && (options_.codec == nullptr || distinct_keys_ == rows_);
   properties.min_expires = min_expires_;
   properties.max_expires = max_expires_;
@@ -403,6 +405,13 @@ Result<std::unique_ptr<SstWriter>> SstWriter::Create(const SstWriterOptions& giv
                                                       std::to_string(options.key_columns.size()) +
                                                       " entries, the key codec has " +
                                                       std::to_string(keys) + " columns");
+  }
+  if (!options.field_ids.empty() &&
+      options.field_ids.size() != static_cast<size_t>(options.schema->num_fields())) {
+    return MakeError(ErrorCode::kInvalidArgument,
+                     "SstWriterOptions.field_ids has " + std::to_string(options.field_ids.size()) +
+                         " entries, the schema has " +
+                         std::to_string(options.schema->num_fields()) + " columns");
   }
   for (const int column : options.key_columns) {
     if (column < 0 || column >= options.schema->num_fields()) {

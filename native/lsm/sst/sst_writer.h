@@ -27,10 +27,11 @@ struct SstWriterOptions {
   double bloom_bits_per_key = 10;  // 0: none
   bool point_index = true;
   bool zone_maps = true;
-  bool write_seq = false;             // keep __seq
-  bool write_kind = false;            // keep __kind: needed when there may be tombstones
-  bool write_expires = false;         // keep __expires: needed when rows expire
-  std::vector<int> key_columns = {};  // the codec's, in key order; empty without a codec
+  bool write_seq = false;                // keep __seq
+  bool write_kind = false;               // keep __kind: needed when there may be tombstones
+  bool write_expires = false;            // keep __expires: needed when rows expire
+  std::vector<int> key_columns = {};     // the codec's, in key order; empty without a codec
+  std::vector<uint32_t> field_ids = {};  // of the columns; empty: 1, 2, 3 …
   std::shared_ptr<io::FileSystem> file_system = io::FileSystem::Local();
 };
 

@@ -3,12 +3,17 @@
 #include <arrow/api.h>
 
 #include <algorithm>
-#include <unordered_set>
+#include <unordered_map>
 
 #include "lsm/memtable/key_node.h"
 
 namespace marble::lsm {
 namespace {
+
+/// The sequence of all rows, where there is one; else 0.
+SequenceNumber OneSequence(const FileMeta& meta) {
+  return meta.min_sequence == meta.max_sequence ? meta.max_sequence : 0;
+}
 
 FileMeta WithoutLevel(FileMeta meta, SequenceNumber sequence) {
   meta.level = -1;
@@ -35,22 +40,36 @@ uint64_t CachedBytes(const arrow::RecordBatch& batch) {
 
 }  // namespace
 
+FilePair::~FilePair() {
+  if (!obsolete.load(std::memory_order_acquire)) return;
+  // A failure leaves an orphan that the next open removes.
+  (void)files->Remove(dir + "/" + SstArrowName(number));
+  (void)files->Remove(dir + "/" + SstIdxName(number));
+}
+
 SstFile::SstFile(std::shared_ptr<io::FileSystem> file_system, std::string directory,
                  std::shared_ptr<SstReader> opened, bool cache_batches,
                  std::shared_ptr<MemoryBudget> budget)
-    : SstFile(
-          std::move(file_system), std::move(directory), opened, cache_batches, std::move(budget),
-          opened->meta().min_sequence == opened->meta().max_sequence ? opened->meta().max_sequence
-                                                                     : 0) {}
+    : SstFile(std::move(file_system), std::move(directory), opened, cache_batches,
+              std::move(budget), OneSequence(opened->meta())) {}
 
 SstFile::SstFile(std::shared_ptr<io::FileSystem> file_system, std::string directory,
                  std::shared_ptr<SstReader> opened, bool cache_batches,
                  std::shared_ptr<MemoryBudget> budget, SequenceNumber sequence)
-    : files(std::move(file_system)),
-      dir(std::move(directory)),
-      reader(std::move(opened)),
+    : SstFile(std::make_shared<FilePair>(std::move(file_system), std::move(directory),
+                                         opened->meta().number),
+              opened, cache_batches, std::move(budget), sequence) {}
+
+SstFile::SstFile(const SstFile& same, std::shared_ptr<SstReader> opened)
+    : SstFile(same.pair, std::move(opened), same.batches_ != nullptr, same.budget_,
+              OneSequence(same.meta)) {}
+
+SstFile::SstFile(std::shared_ptr<FilePair> files, std::shared_ptr<SstReader> opened,
+                 bool cache_batches, std::shared_ptr<MemoryBudget> budget, SequenceNumber sequence)
+    : reader(std::move(opened)),
       meta(WithoutLevel(reader->meta(), sequence)),
       flat_sequence(reader->seq_column() < 0 ? sequence : 0),
+      pair(std::move(files)),
       batches_(cache_batches ? std::make_unique<std::atomic<const CachedBatch*>[]>(
                                    static_cast<size_t>(reader->num_batches()))
                              : nullptr),
@@ -76,18 +95,13 @@ Result<std::shared_ptr<arrow::RecordBatch>> SstFile::ReadBatch(
 }
 
 SstFile::~SstFile() {
-  if (batches_ != nullptr) {
-    for (int64_t i = 0; i < reader->num_batches(); ++i) {
-      const CachedBatch* cached = batches_[i].load(std::memory_order_acquire);
-      if (cached == nullptr) continue;
-      if (budget_ != nullptr) budget_->ReleaseArrays(CachedBytes(**cached));
-      delete cached;
-    }
+  if (batches_ == nullptr) return;
+  for (int64_t i = 0; i < reader->num_batches(); ++i) {
+    const CachedBatch* cached = batches_[i].load(std::memory_order_acquire);
+    if (cached == nullptr) continue;
+    if (budget_ != nullptr) budget_->ReleaseArrays(CachedBytes(**cached));
+    delete cached;
   }
-  if (!obsolete.load(std::memory_order_acquire)) return;
-  // A failure leaves an orphan that the next open removes.
-  (void)files->Remove(dir + "/" + SstArrowName(meta.number));
-  (void)files->Remove(dir + "/" + SstIdxName(meta.number));
 }
 
 SortedLevel::SortedLevel(std::vector<SstFileRef> files)
@@ -140,15 +154,22 @@ bool TableVersion::MayContain(std::string_view key, uint64_t hash) const {
 std::shared_ptr<const TableVersion> ChangeTableVersion(const TableVersion& old,
                                                        const std::vector<SstFileRef>& removed,
                                                        std::vector<LevelFile> added) {
-  std::unordered_set<const SstFile*> gone;
-  for (const auto& file : removed) gone.insert(file.get());
+  std::unordered_map<FileNumber, SstFileRef> gone;  // as the old version has them
+  for (const auto& file : removed) gone.emplace(file->meta.number, file);
+  old.ForEachFile([&gone](int, const SstFileRef& file) {
+    const auto it = gone.find(file->meta.number);
+    if (it != gone.end()) it->second = file;
+  });
   auto next = std::make_shared<TableVersion>();
   std::array<std::vector<SstFileRef>, limits::kNumLevels> more;
-  for (auto& [level, file] : added) more[level].push_back(std::move(file));
+  for (auto& [level, file] : added) {
+    const auto moved = gone.find(file->meta.number);
+    more[level].push_back(moved == gone.end() ? std::move(file) : moved->second);
+  }
   const auto take = [&gone](const auto& files, std::vector<SstFileRef>* to) {
     bool changed = !to->empty();
     for (const auto& file : files) {
-      if (gone.contains(file.get())) {
+      if (gone.contains(file->meta.number)) {
         changed = true;
       } else {
         to->push_back(file);

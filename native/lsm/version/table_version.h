@@ -24,8 +24,24 @@
 
 namespace marble::lsm {
 
-/// One live SSTable. When it has become obsolete, its files are unlinked with the last version
-/// that names it; a reader that scans or exports it keeps the mapping.
+/// The two files of an SSTable, shared by all that read it, whatever schema they read it with. When
+/// it has become obsolete, the files are unlinked with the last of them.
+struct FilePair {
+  FilePair(std::shared_ptr<io::FileSystem> file_system, std::string directory, FileNumber file)
+      : files(std::move(file_system)), dir(std::move(directory)), number(file) {}
+  ~FilePair();
+  FilePair(const FilePair&) = delete;
+  FilePair& operator=(const FilePair&) = delete;
+
+  const std::shared_ptr<io::FileSystem> files;
+  const std::string dir;
+  const FileNumber number;
+  std::atomic<bool> obsolete{false};
+  bool busy = false;  // an input of a running compaction; under the database's mutex
+};
+
+/// One live SSTable, read with one schema of its table. A reader that scans or exports it keeps the
+/// mapping when the files are gone.
 struct SstFile {
   SstFile(std::shared_ptr<io::FileSystem> file_system, std::string directory,
           std::shared_ptr<SstReader> opened, bool cache_batches,
@@ -34,6 +50,8 @@ struct SstFile {
   SstFile(std::shared_ptr<io::FileSystem> file_system, std::string directory,
           std::shared_ptr<SstReader> opened, bool cache_batches,
           std::shared_ptr<MemoryBudget> budget, SequenceNumber sequence);
+  /// The same file, opened with another schema.
+  SstFile(const SstFile& same, std::shared_ptr<SstReader> opened);
   ~SstFile();
   SstFile(const SstFile&) = delete;
   SstFile& operator=(const SstFile&) = delete;
@@ -53,8 +71,6 @@ struct SstFile {
 
   uint64_t bytes() const { return meta.arrow_bytes + meta.idx_bytes; }
 
-  const std::shared_ptr<io::FileSystem> files;
-  const std::string dir;
   const std::shared_ptr<SstReader> reader;
   /// Without its level (-1): a file moves down without being rewritten, and the version that
   /// holds it says where.
@@ -62,10 +78,12 @@ struct SstFile {
   /// Of every row, when the file has no column of sequences: the one that the manifest says, or 0
   /// when it says a range: then every snapshot sees every row.
   const SequenceNumber flat_sequence;
-  std::atomic<bool> obsolete{false};
-  bool busy = false;  // an input of a running compaction; under the database's mutex
+  const std::shared_ptr<FilePair> pair;
 
  private:
+  SstFile(std::shared_ptr<FilePair> files, std::shared_ptr<SstReader> opened, bool cache_batches,
+          std::shared_ptr<MemoryBudget> budget, SequenceNumber sequence);
+
   using CachedBatch = std::shared_ptr<arrow::RecordBatch>;
   /// One per batch, null until read; empty: no cache. Batches refer to the reader, not to this.
   const std::unique_ptr<std::atomic<const CachedBatch*>[]> batches_;
@@ -138,8 +156,9 @@ struct TableVersion {
   }
 };
 
-/// `old` without `removed` and with `added`; a file that moves to another level is in both.
-/// Levels that do not change are shared with `old`.
+/// `old` without `removed` and with `added`; a file that moves to another level is in both. Files
+/// are told apart by number: what `old` reads with another schema is still the same file, and of
+/// one that moves `old`'s object is taken. Levels that do not change are shared with `old`.
 std::shared_ptr<const TableVersion> ChangeTableVersion(const TableVersion& old,
                                                        const std::vector<SstFileRef>& removed,
                                                        std::vector<LevelFile> added);

@@ -27,6 +27,7 @@ enum Tag : uint64_t {
   kLogPosition = 16,
   kLastSequence = 18,
   kFixedEnds = 20,
+  kTableColumns = 22,
   kCutPoints = 31,
 };
 
@@ -49,12 +50,34 @@ constexpr uint64_t kZoneMaps = 8;
 constexpr uint64_t kLazyIndex = 16;
 constexpr uint64_t kUnlogged = 32;
 
+Status PutSchema(std::string* out, const arrow::Schema& schema) {
+  MARBLE_ASSIGN_OR_RETURN(const auto message, arrow::ipc::SerializeSchema(schema));
+  PutLengthPrefixed(out, std::string_view(*message));
+  return Status::OK();
+}
+Result<std::shared_ptr<arrow::Schema>> DecodeSchema(std::string_view message) {
+  // The schema must not point into the manifest's buffer.
+  arrow::io::BufferReader stream(arrow::Buffer::FromString(std::string(message)));
+  arrow::ipc::DictionaryMemo no_dictionaries;
+  return arrow::ipc::ReadSchema(&stream, &no_dictionaries);
+}
+
+Result<std::string> EncodeColumns(const TableColumns& columns) {
+  std::string out;
+  PutVarint(&out, columns.table);
+  MARBLE_RETURN_NOT_OK(PutSchema(&out, *columns.schema));
+  PutVarint(&out, columns.key_columns.size());
+  for (int column : columns.key_columns) PutVarint(&out, static_cast<uint64_t>(column));
+  PutVarint(&out, columns.next_field_id);
+  for (uint32_t id : columns.field_ids) PutVarint(&out, id);
+  return out;
+}
+
 Result<std::string> EncodeTable(const TableDescriptor& table) {
   std::string out;
   PutVarint(&out, table.id);
   PutLengthPrefixed(&out, table.name);
-  MARBLE_ASSIGN_OR_RETURN(auto schema, arrow::ipc::SerializeSchema(*table.schema));
-  PutLengthPrefixed(&out, std::string_view(*schema));
+  MARBLE_RETURN_NOT_OK(PutSchema(&out, *table.schema));
   PutVarint(&out, table.key_columns.size());
   for (int column : table.key_columns) PutVarint(&out, static_cast<uint64_t>(column));
   const TableOptions& o = table.options;
@@ -109,11 +132,39 @@ Result<TableDescriptor> DecodeTable(std::string_view bytes) {
   table.options.merge_operator = merge_operator;
   table.options.batch_rows = static_cast<int64_t>(rows);
   table.options.batch_bytes = static_cast<int64_t>(batch_bytes);
-  // The schema must not point into the manifest's buffer.
-  arrow::io::BufferReader stream(arrow::Buffer::FromString(std::string(schema)));
-  arrow::ipc::DictionaryMemo no_dictionaries;
-  MARBLE_ASSIGN_OR_RETURN(table.schema, arrow::ipc::ReadSchema(&stream, &no_dictionaries));
+  MARBLE_ASSIGN_OR_RETURN(table.schema, DecodeSchema(schema));
+  table.next_field_id = static_cast<uint32_t>(table.schema->num_fields()) + 1;
+  for (uint32_t field = 1; field < table.next_field_id; ++field) table.field_ids.push_back(field);
   return table;
+}
+
+Result<TableColumns> DecodeColumns(std::string_view bytes) {
+  Decoder in(bytes);
+  TableColumns columns;
+  uint64_t table, keys, next;
+  std::string_view schema;
+  if (!in.Varint(&table) || !in.LengthPrefixed(&schema) || !in.Varint(&keys) ||
+      keys > bytes.size()) {
+    return Malformed("columns of a table");
+  }
+  columns.table = static_cast<TableId>(table);
+  for (uint64_t i = 0; i < keys; ++i) {
+    uint64_t column;
+    if (!in.Varint(&column) || column > bytes.size()) return Malformed("columns of a table");
+    columns.key_columns.push_back(static_cast<int>(column));
+  }
+  if (!in.Varint(&next) || next > UINT32_MAX) return Malformed("columns of a table");
+  columns.next_field_id = static_cast<uint32_t>(next);
+  while (in.remaining() > 0) {
+    uint64_t id;
+    if (!in.Varint(&id) || id == 0 || id >= next) return Malformed("columns of a table");
+    columns.field_ids.push_back(static_cast<uint32_t>(id));
+  }
+  MARBLE_ASSIGN_OR_RETURN(columns.schema, DecodeSchema(schema));
+  if (columns.field_ids.size() != static_cast<size_t>(columns.schema->num_fields())) {
+    return Malformed("columns of a table");
+  }
+  return columns;
 }
 
 std::string EncodeFile(const FileMeta& file) {
@@ -171,6 +222,15 @@ Result<std::string> VersionEdit::Encode() const {
     for (const std::string& key : points) PutLengthPrefixed(&bytes, key);
     PutField(&out, kCutPoints, bytes);
   }
+  for (const auto& table : created_tables) {
+    if (HasFirstFieldIds(table)) continue;
+    MARBLE_ASSIGN_OR_RETURN(const std::string bytes, EncodeColumns(TableColumns::Of(table)));
+    PutField(&out, kTableColumns, bytes);
+  }
+  for (const auto& columns : altered_tables) {
+    MARBLE_ASSIGN_OR_RETURN(const std::string bytes, EncodeColumns(columns));
+    PutField(&out, kTableColumns, bytes);
+  }
   for (TableId id : dropped_tables) PutNumber(&out, kDropTable, id);
   for (const auto& [table, number] : removed_files) {
     std::string bytes;
@@ -222,6 +282,11 @@ Result<VersionEdit> VersionEdit::Decode(std::string_view bytes) {
           if (!value.LengthPrefixed(&key)) return Malformed("cut points");
           it->options.cut_points.emplace_back(key);
         }
+        break;
+      }
+      case kTableColumns: {
+        MARBLE_ASSIGN_OR_RETURN(auto columns, DecodeColumns(field));
+        edit.altered_tables.push_back(std::move(columns));
         break;
       }
       case kDropTable:
@@ -289,6 +354,16 @@ Status ManifestState::Apply(const VersionEdit& edit) {
     if (!tables.emplace(table.id, table).second) {
       return bad("table " + std::to_string(table.id) + " is created twice");
     }
+  }
+  for (const TableColumns& columns : edit.altered_tables) {
+    const auto it = tables.find(columns.table);
+    if (it == tables.end()) {
+      return bad("table " + std::to_string(columns.table) + " is altered but does not exist");
+    }
+    it->second.schema = columns.schema;
+    it->second.key_columns = columns.key_columns;
+    it->second.field_ids = columns.field_ids;
+    it->second.next_field_id = columns.next_field_id;
   }
   for (const auto& [table, number] : edit.removed_files) {
     const auto it = files.find(number);

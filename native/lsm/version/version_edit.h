@@ -18,9 +18,23 @@
 
 namespace marble::lsm {
 
+/// A table's columns from now on.
+struct TableColumns {
+  TableId table = 0;
+  std::shared_ptr<arrow::Schema> schema;
+  std::vector<int> key_columns;
+  std::vector<uint32_t> field_ids;
+  uint32_t next_field_id = 0;
+
+  static TableColumns Of(const TableDescriptor& table) {
+    return {table.id, table.schema, table.key_columns, table.field_ids, table.next_field_id};
+  }
+};
+
 /// A change of the manifest; atomic.
 struct VersionEdit {
   std::vector<TableDescriptor> created_tables;
+  std::vector<TableColumns> altered_tables;
   std::vector<TableId> dropped_tables;  // their files go with them
   std::vector<FileMeta> added_files;
   std::vector<std::pair<TableId, FileNumber>> removed_files;

@@ -4,6 +4,7 @@
 #include <arrow/io/memory.h>
 #include <arrow/ipc/api.h>
 
+#include <algorithm>
 #include <cstring>
 
 #include "base/coding.h"
@@ -155,7 +156,7 @@ Status WriteBatch::AddBytes(BatchOp op, const TableHandle& state, std::string_vi
   if (info.merge_operator != nullptr) {
     MARBLE_RETURN_NOT_OK(CheckOperand(info, value));
   }
-  BatchOperations& to = rep_->Touch(*state);
+  BatchOperations& to = rep_->Touch(state);
   EncodePut(&to.bytes, op, state->id(), key, value, state->ExpiryOfWrite());
   ++to.count;
   return Status::OK();
@@ -165,7 +166,7 @@ Status WriteBatch::Delete(const TableHandle& table, std::string_view key) {
   MARBLE_RETURN_NOT_OK(CheckLive(*table));
   MARBLE_RETURN_NOT_OK(CheckKeyed(*table, "a delete by key"));
   MARBLE_RETURN_NOT_OK(CheckKeySize(*table, key.size()));
-  BatchOperations& to = rep_->Touch(*table);
+  BatchOperations& to = rep_->Touch(table);
   EncodeDelete(&to.bytes, table->id(), key);
   ++to.count;
   return Status::OK();
@@ -178,7 +179,7 @@ Status WriteBatch::DeleteRange(const TableHandle& table, std::string_view from,
   MARBLE_RETURN_NOT_OK(CheckKeySize(*table, from.size()));
   MARBLE_RETURN_NOT_OK(CheckKeySize(*table, to.size()));
   if (!to.empty() && from >= to) return Status::OK();  // an empty range
-  BatchOperations& operations = rep_->Touch(*table);
+  BatchOperations& operations = rep_->Touch(table);
   MARBLE_RETURN_NOT_OK(operations.RemoveRange(table, from, to));
   EncodeDeleteRange(&operations.bytes, table->id(), from, to);
   ++operations.count;
@@ -197,8 +198,8 @@ Status WriteBatch::Insert(const TableHandle& table, std::shared_ptr<arrow::Recor
       if (values.IsValid(i)) MARBLE_RETURN_NOT_OK(CheckOperand(info, values.GetView(i)));
     }
   }
-  return rep_->Touch(*table).AddArrow(BatchOp::kInsert, table, std::move(rows),
-                                      table->ExpiryOfWrite());
+  return rep_->Touch(table).AddArrow(BatchOp::kInsert, table, std::move(rows),
+                                     table->ExpiryOfWrite());
 }
 
 Status WriteBatch::DeleteRows(const TableHandle& table, std::shared_ptr<arrow::RecordBatch> keys) {
@@ -210,7 +211,7 @@ Status WriteBatch::DeleteRows(const TableHandle& table, std::shared_ptr<arrow::R
   for (size_t i = 0; i < columns.size(); ++i) columns[i] = static_cast<int>(i);
   MARBLE_RETURN_NOT_OK(CheckKeys(*table, *keys, columns));
   if (keys->num_rows() == 0) return Status::OK();
-  return rep_->Touch(*table).AddArrow(BatchOp::kDeleteRows, table, std::move(keys), 0);
+  return rep_->Touch(table).AddArrow(BatchOp::kDeleteRows, table, std::move(keys), 0);
 }
 
 void WriteBatch::Clear() {
@@ -218,14 +219,20 @@ void WriteBatch::Clear() {
   rep_->unlogged.Clear();
   rep_->owner = nullptr;
   rep_->mixed_owners = false;
+  rep_->tables.clear();
 }
 
 int64_t WriteBatch::num_operations() const { return rep_->logged.count + rep_->unlogged.count; }
 
-BatchOperations& WriteBatch::Rep::Touch(const TableState& table) {
-  if (owner == nullptr) owner = table.owner();
-  if (owner != table.owner()) mixed_owners = true;
-  return table.info().descriptor.options.logged ? logged : unlogged;
+BatchOperations& WriteBatch::Rep::Touch(const TableHandle& table) {
+  if (owner == nullptr) owner = table->owner();
+  if (owner != table->owner()) mixed_owners = true;
+  const TableDescriptor& descriptor = table->info().descriptor;
+  if (!descriptor.is_state_family &&
+      std::find(tables.begin(), tables.end(), table) == tables.end()) {
+    tables.push_back(table);
+  }
+  return descriptor.options.logged ? logged : unlogged;
 }
 
 void BatchOperations::Clear() {

@@ -47,9 +47,11 @@ struct WriteBatch::Rep {
   BatchOperations unlogged;     // of tables that are not in the log
   const void* owner = nullptr;  // the database of all tables in here
   bool mixed_owners = false;
+  /// The tables in here whose columns may change (not state families), each once.
+  std::vector<TableHandle> tables;
 
   /// Where operations on a table go.
-  BatchOperations& Touch(const TableState& table);
+  BatchOperations& Touch(const TableHandle& table);
 };
 
 }  // namespace marble::lsm

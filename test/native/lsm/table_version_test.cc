@@ -20,6 +20,7 @@ class DescribedFile : public SstReader {
   int64_t num_batches() const override { return 0; }
   int64_t num_rows() const override { return 0; }
   int64_t batch_start(int64_t) const override { return 0; }
+  std::optional<LayoutSize> column_layout(int) const override { return std::nullopt; }
   const BatchLayout& layout(int64_t) const override { std::abort(); }
   const std::shared_ptr<io::MappedFile>& file() const override { std::abort(); }
   Result<std::shared_ptr<arrow::RecordBatch>> ReadBatch(int64_t) const override { return nullptr; }

@@ -2,7 +2,8 @@
 // changes what they give.
 //
 // The random test compares with a condition evaluated row by row here, over a map that has had
-// the same writes: nothing of native/table or native/expr takes part in what is expected.
+// the same writes: nothing of native/table or native/expr takes part in what is expected. Between
+// writes, columns are dropped, added and renamed, and the database is closed or loses power.
 // MARBLE_SCAN_SEEDS: how many seeds (default 4); MARBLE_SCAN_SEED: one seed alone.
 #include "table/scan.h"
 
@@ -21,6 +22,8 @@
 
 #include "../lsm/db_fixture.h"
 #include "../lsm/manual_clock.h"
+#include "io/fault_injection_file_system.h"
+#include "io/memory_file_system.h"
 
 namespace marble::table {
 namespace {
@@ -223,44 +226,57 @@ Truth Evaluate(const Condition& c, const Row& row) {
   return std::nullopt;
 }
 
-expr::ExpressionPtr Build(const Condition& c, const Conditions& make) {
+/// Under which names a table has the columns of Schema(), at one moment; empty: it has not.
+struct Layout {
+  lsm::TableHandle table;
+  std::vector<std::string> names = Schema()->field_names();
+
+  bool has(int column) const { return !names[column].empty(); }
+  int place(int column) const { return Must(ColumnIndex(table, names[column])); }
+};
+
+expr::ExpressionPtr Build(const Condition& c, const Layout& layout) {
   using Kind = Condition::Kind;
   const auto schema = Schema();
-  const auto& field = *schema->field(c.column);
-  const auto literal = [&](const Value& value) { return ScalarOf(value, field.type()); };
+  const Conditions make(layout.table);
+  const auto field_name = [&] { return layout.names[c.column]; };
+  const auto literal = [&](const Value& value) {
+    return ScalarOf(value, schema->field(c.column)->type());
+  };
   switch (c.kind) {
     case Kind::kCompare:
-      return Must(make.Compare(field.name(), c.op, literal(c.values[0])));
+      return Must(make.Compare(field_name(), c.op, literal(c.values[0])));
     case Kind::kIn: {
       std::vector<Conditions::Value> items;
       for (const Value& value : c.values) items.push_back(literal(value));
-      return Must(make.In(field.name(), items));
+      return Must(make.In(field_name(), items));
     }
     case Kind::kBetween:
-      return Must(make.Between(field.name(), literal(c.values[0]), literal(c.values[1])));
+      return Must(make.Between(field_name(), literal(c.values[0]), literal(c.values[1])));
     case Kind::kIsNull:
-      return Must(make.IsNull(field.name()));
+      return Must(make.IsNull(field_name()));
     case Kind::kLike:
-      return Must(make.Like(field.name(), std::get<std::string>(c.values[0])));
+      return Must(make.Like(field_name(), std::get<std::string>(c.values[0])));
     case Kind::kNot:
-      return Conditions::Not(Build(c.inner[0], make));
+      return Conditions::Not(Build(c.inner[0], layout));
     default: {
       std::vector<expr::ExpressionPtr> inner;
-      for (const Condition& x : c.inner) inner.push_back(Build(x, make));
+      for (const Condition& x : c.inner) inner.push_back(Build(x, layout));
       return c.kind == Kind::kAnd ? Conditions::And(inner) : Conditions::Or(inner);
     }
   }
 }
 
-std::shared_ptr<arrow::RecordBatch> BatchOf(const std::vector<Row>& rows) {
-  const auto schema = Schema();
-  arrow::ArrayVector columns;
+/// In the table's order of columns.
+std::shared_ptr<arrow::RecordBatch> BatchOf(const std::vector<Row>& rows, const Layout& layout) {
+  const auto& schema = lsm::DescriptorOf(layout.table).schema;
+  arrow::ArrayVector columns(schema->num_fields());
   for (int c = 0; c < kColumns; ++c) {
-    auto builder = Must(arrow::MakeBuilder(schema->field(c)->type()));
-    for (const Row& row : rows) {
-      Must(builder->AppendScalar(*ScalarOf(row[c], schema->field(c)->type())));
-    }
-    columns.push_back(Must(builder->Finish()));
+    if (!layout.has(c)) continue;
+    const auto& type = schema->field(layout.place(c))->type();
+    auto builder = Must(arrow::MakeBuilder(type));
+    for (const Row& row : rows) Must(builder->AppendScalar(*ScalarOf(row[c], type)));
+    columns[layout.place(c)] = Must(builder->Finish());
   }
   return arrow::RecordBatch::Make(schema, static_cast<int64_t>(rows.size()), columns);
 }
@@ -276,45 +292,122 @@ using Rows = std::map<Key, Row>;
 class ScanRun {
  public:
   explicit ScanRun(uint64_t seed) : random_(seed) {
-    lsm::DbOptions options;
-    options.compaction_trigger = 3 + Pick(4);
-    options.max_block_ms = 60'000;
-    db_ = Must(lsm::DB::Open(":memory:", options));
+    options_.compaction_trigger = 3 + Pick(4);
+    options_.max_block_ms = 60'000;
+    options_.log_segment_bytes = 256 << 10;
+    options_.durability = lsm::Durability::kPower;  // so that a loss of power loses nothing
+    disk_ = std::make_shared<io::MemoryFileSystem>();
+    Must(disk_->CreateDirs(kRoot));
+    Open();
     lsm::TableOptions table;
     table.batch_rows = 8 + Pick(60);
     table.zone_maps = Pick(8) != 0;
-    table_ = Must(db_->CreateTable(
+    table_.table = Must(db_->CreateTable(
         Must(MakeTableDescriptor("t", Schema(), {"name", "number"}, table)), false));
-    log_ = Must(db_->CreateTable(Must(MakeTableDescriptor("log", Schema(), {}, table)), false));
+    log_.table =
+        Must(db_->CreateTable(Must(MakeTableDescriptor("log", Schema(), {}, table)), false));
   }
 
   void Run(int steps) {
     for (int step = 0; step < steps && !::testing::Test::HasFailure(); ++step) {
       SCOPED_TRACE("step " + std::to_string(step));
       const int what = Pick(100);
-      if (what < 40) {
+      if (what < 36) {
         Write();
-      } else if (what < 52) {
+      } else if (what < 48) {
         Must(db_->Flush());
-      } else if (what < 56) {
+      } else if (what < 52) {
         Must(db_->Compact(""));
-      } else if (what < 60) {
-        snapshots_.push_back({db_->GetSnapshot(), rows_, appended_});
-      } else if (what < 62 && !snapshots_.empty()) {
+      } else if (what < 58) {
+        Alter();
+      } else if (what < 59) {
+        Reopen();
+      } else if (what < 62) {
+        snapshots_.push_back({db_->GetSnapshot(), rows_, appended_, table_, log_});
+      } else if (what < 64 && !snapshots_.empty()) {
         snapshots_.erase(snapshots_.begin() + Pick(snapshots_.size()));
       } else {
         Check();
       }
     }
+    Grow();
   }
-  lsm::DbMetrics metrics() const { return db_->metrics(); }
+  const lsm::DbMetrics& metrics() const { return sum_; }
+  int alterations() const { return alterations_; }
 
  private:
+  static constexpr const char* kRoot = "/disk";
+
   struct Taken {
     lsm::SnapshotRef snapshot;
     Rows rows;
     std::vector<Row> appended;
+    Layout table;  // of then
+    Layout log;
   };
+
+  void Open() {
+    files_ = Must(io::FaultInjectionFileSystem::Make(disk_, kRoot));
+    options_.file_system = files_;
+    db_ = Must(lsm::DB::Open(std::string(kRoot) + "/db", options_));
+  }
+  /// Closed, or the power lost: nothing that was acknowledged is.
+  void Reopen() {
+    Grow();
+    snapshots_.clear();
+    if (Pick(2)) {
+      Must(db_->Close());
+    } else {
+      files_->LosePower(random_());
+      (void)db_->Close();
+      disk_ = std::make_shared<io::MemoryFileSystem>();
+      Must(files_->Restore(disk_.get(), kRoot));
+    }
+    db_ = nullptr;
+    Open();
+    table_.table = Must(db_->GetTable("t"));
+    log_.table = Must(db_->GetTable("log"));
+  }
+  /// Counters begin anew with each opening.
+  void Grow() {
+    const auto now = db_->metrics();
+    sum_.batches_pruned += now.batches_pruned;
+    sum_.rows_from_metadata += now.rows_from_metadata;
+    sum_.rows_filtered += now.rows_filtered;
+    sum_.clean_batches += now.clean_batches;
+    sum_.merged_batches += now.merged_batches;
+  }
+
+  /// A column is dropped, one that is not there is added, or one is renamed.
+  void Alter() {
+    ++alterations_;
+    const bool keyed = Pick(2);
+    Layout& layout = keyed ? table_ : log_;
+    const std::string name = keyed ? "t" : "log";
+    const int column = Pick(kColumns);
+    // A name of before may come again.
+    const std::string fresh =
+        Pick(2) ? "c" + std::to_string(++names_given_) : Schema()->field(column)->name();
+    const auto alter = [&](const lsm::TableChange& change) {
+      layout.table = Must(db_->AlterTable(name, change));
+    };
+    if (!layout.has(column)) {
+      const auto field = Schema()->field(column)->WithName(fresh)->WithNullable(true);
+      alter(lsm::TableChange::AddColumn(field));
+      layout.names[column] = fresh;
+    } else if (column > kNumber && Pick(3) != 0) {
+      alter(lsm::TableChange::DropColumn(layout.names[column]));
+      layout.names[column].clear();
+      if (keyed) {
+        for (auto& [key, row] : rows_) row[column] = {};
+      } else {
+        for (Row& row : appended_) row[column] = {};
+      }
+    } else if (fresh != layout.names[column]) {
+      alter(lsm::TableChange::RenameColumn(layout.names[column], fresh));
+      layout.names[column] = fresh;
+    }
+  }
 
   int Pick(size_t below) { return static_cast<int>(random_() % below); }
 
@@ -389,10 +482,11 @@ class ScanRun {
         rows_.erase({name, number});
       }
       Must(batch.DeleteRows(
-          table_, arrow::RecordBatch::Make(
-                      arrow::schema({arrow::field("name", arrow::utf8(), false),
-                                     arrow::field("number", arrow::int32(), false)}),
-                      std::min(count, 60), {Must(names.Finish()), Must(numbers.Finish())})));
+          table_.table,
+          arrow::RecordBatch::Make(
+              arrow::schema({arrow::field(table_.names[kName], arrow::utf8(), false),
+                             arrow::field(table_.names[kNumber], arrow::int32(), false)}),
+              std::min(count, 60), {Must(names.Finish()), Must(numbers.Finish())})));
       Must(db_->Write(std::move(batch), {}).status());
       return;
     }
@@ -403,15 +497,22 @@ class ScanRun {
       row[kName] = name;
       row[kNumber] = number;
       for (int c = kI; c < kColumns; ++c) row[c] = Random(c, number);
-      rows_[{name, number}] = row;
+      rows_[{name, number}] = Stored(row, table_);
       rows.push_back(std::move(row));
     }
-    Must(batch.Insert(table_, BatchOf(rows)));
+    Must(batch.Insert(table_.table, BatchOf(rows, table_)));
     if (Pick(4) == 0) {
-      Must(batch.Insert(log_, BatchOf(rows)));
-      appended_.insert(appended_.end(), rows.begin(), rows.end());
+      Must(batch.Insert(log_.table, BatchOf(rows, log_)));
+      for (const Row& row : rows) appended_.push_back(Stored(row, log_));
     }
     Must(db_->Write(std::move(batch), {}).status());
+  }
+  /// What a table keeps of a row.
+  static Row Stored(Row row, const Layout& layout) {
+    for (int c = 0; c < kColumns; ++c) {
+      if (!layout.has(c)) row[c] = {};
+    }
+    return row;
   }
 
   Value Literal(int column) {
@@ -420,18 +521,25 @@ class ScanRun {
     return Random(column, Pick(kNumbers));
   }
 
-  Condition RandomCondition(int depth) {
+  int RandomColumn(const Layout& layout) {
+    while (true) {
+      const int column = Pick(kColumns);
+      if (layout.has(column)) return column;
+    }
+  }
+
+  Condition RandomCondition(int depth, const Layout& layout) {
     using Kind = Condition::Kind;
     if (depth > 0 && Pick(2)) {
       const int what = Pick(5);
-      if (what == 0) return {.kind = Kind::kNot, .inner = {RandomCondition(depth - 1)}};
+      if (what == 0) return {.kind = Kind::kNot, .inner = {RandomCondition(depth - 1, layout)}};
       Condition c{.kind = what < 3 ? Kind::kAnd : Kind::kOr};
       const int count = 2 + Pick(2);
-      for (int i = 0; i < count; ++i) c.inner.push_back(RandomCondition(depth - 1));
+      for (int i = 0; i < count; ++i) c.inner.push_back(RandomCondition(depth - 1, layout));
       return c;
     }
     Condition c{.kind = Kind::kCompare};
-    c.column = Pick(4) == 0 ? Pick(2) : Pick(kColumns);
+    c.column = Pick(4) == 0 ? Pick(2) : RandomColumn(layout);
     const bool text = c.column == kName || c.column == kS || c.column == kLarge;
     switch (Pick(8)) {
       case 0:
@@ -490,11 +598,13 @@ class ScanRun {
   }
 
   void Check() {
-    const Condition condition = RandomCondition(2);
-    const Taken now{nullptr, rows_, appended_};
+    const Taken now{nullptr, rows_, appended_, table_, log_};
     const Taken& view = snapshots_.empty() || Pick(2) ? now : snapshots_[Pick(snapshots_.size())];
     const bool keyed = Pick(4) != 0;
-    const lsm::TableHandle& table = keyed ? table_ : log_;
+    // A snapshot is read in the columns of its time.
+    const Layout& layout = keyed ? view.table : view.log;
+    const lsm::TableHandle& table = layout.table;
+    const Condition condition = RandomCondition(2, layout);
     std::vector<Row> all;
     if (keyed) {
       for (const auto& [key, row] : view.rows) all.push_back(row);
@@ -503,11 +613,14 @@ class ScanRun {
     }
     ScanOptions options;
     options.read.snapshot = view.snapshot;
-    options.where = Must(Predicate::Make(table, Build(condition, Conditions(table))));
+    options.where = Must(Predicate::Make(table, Build(condition, layout)));
     options.reverse = Pick(4) == 0;
     options.columns.emplace();
+    std::vector<int> columns;
     for (int c = 0; c < kColumns; ++c) {
-      if (Pick(3) == 0) options.columns->push_back(c);
+      if (Pick(3) != 0 || !layout.has(c)) continue;
+      columns.push_back(c);
+      options.columns->push_back(layout.place(c));
     }
     if (options.reverse) std::reverse(all.begin(), all.end());
     std::vector<std::string> expected;
@@ -516,12 +629,12 @@ class ScanRun {
       if (Evaluate(condition, row) != true) continue;
       matching.push_back(row);
       Row chosen;
-      for (int column : *options.columns) chosen.push_back(row[column]);
+      for (int column : columns) chosen.push_back(row[column]);
       expected.push_back(Show(chosen));
     }
     SCOPED_TRACE(Show(condition) + (options.reverse ? " reverse" : ""));
     EXPECT_EQ(Must(Count(db_.get(), table, options)), static_cast<int64_t>(matching.size()));
-    CheckMinMax(table, options, matching);
+    CheckMinMax(layout, options, matching);
     if (Pick(3) == 0) {
       options.limit = Pick(30);
       expected.resize(std::min<size_t>(expected.size(), options.limit));
@@ -537,12 +650,11 @@ class ScanRun {
     options.limit = -1;
     options.pruning = true;
     EXPECT_EQ(Must(Count(db_.get(), table, options)), static_cast<int64_t>(all.size()));
-    CheckMinMax(table, options, all);
+    CheckMinMax(layout, options, all);
   }
 
-  void CheckMinMax(const lsm::TableHandle& table, const ScanOptions& options,
-                   const std::vector<Row>& rows) {
-    const int column = Pick(kColumns);
+  void CheckMinMax(const Layout& layout, const ScanOptions& options, const std::vector<Row>& rows) {
+    const int column = RandomColumn(layout);
     Value min, max;
     const auto less = [](const Value& a, const Value& b) {
       const auto nan = [](const Value& v) {
@@ -555,7 +667,7 @@ class ScanRun {
       if (min.index() == 0 || less(row[column], min)) min = row[column];
       if (max.index() == 0 || less(max, row[column])) max = row[column];
     }
-    const auto found = Must(MinMax(db_.get(), table, column, options));
+    const auto found = Must(MinMax(db_.get(), layout.table, layout.place(column), options));
     const auto same = [](const Value& a, const Value& b) {
       return a == b || (Show(a) == Show(b));  // -0 and 0 are equal, NaN shows itself
     };
@@ -568,9 +680,15 @@ class ScanRun {
   }
 
   std::mt19937_64 random_;
+  lsm::DbOptions options_;
+  std::shared_ptr<io::FileSystem> disk_;
+  std::shared_ptr<io::FaultInjectionFileSystem> files_;
   std::shared_ptr<lsm::DB> db_;
-  lsm::TableHandle table_;
-  lsm::TableHandle log_;
+  Layout table_;
+  Layout log_;
+  int names_given_ = 0;
+  int alterations_ = 0;
+  lsm::DbMetrics sum_;
   Rows rows_;
   std::vector<Row> appended_;
   std::vector<Taken> snapshots_;
@@ -583,11 +701,13 @@ TEST(RandomScanTest, PruningNeverChangesWhatAConditionGives) {
   const uint64_t count =
       one != nullptr ? 1 : (many != nullptr ? std::strtoull(many, nullptr, 10) : 4);
   uint64_t pruned = 0, from_metadata = 0, filtered = 0, clean = 0, merged = 0;
+  int alterations = 0;
   for (uint64_t seed = first; seed < first + count && !HasFailure(); ++seed) {
     SCOPED_TRACE("seed " + std::to_string(seed));
     ScanRun run(seed);
     run.Run(300);
-    const auto metrics = run.metrics();
+    const auto& metrics = run.metrics();
+    alterations += run.alterations();
     pruned += metrics.batches_pruned;
     from_metadata += metrics.rows_from_metadata;
     filtered += metrics.rows_filtered;
@@ -601,6 +721,7 @@ TEST(RandomScanTest, PruningNeverChangesWhatAConditionGives) {
   EXPECT_GT(filtered, 1000);
   EXPECT_GT(clean, 100);
   EXPECT_GT(merged, 100);
+  EXPECT_GT(alterations, 20);
 }
 
 // --- One promise at a time
