@@ -96,7 +96,7 @@ export function databaseOpen(path: string, options: DatabaseOptions): Promise<Da
 export function databaseClose(database: DatabaseHandle): Promise<void>
 export function databaseInfo(database: DatabaseHandle): { path: string, id: string }
 export function databaseFlush(database: DatabaseHandle): Promise<void>
-export function databaseCompact(database: DatabaseHandle, table: string): Promise<void>
+export function databaseCompact(database: DatabaseHandle, table: string, lower: Bound | undefined, upper: Bound | undefined, operation: OperationHandle): Promise<void>
 export function databaseSync(database: DatabaseHandle): Promise<void>
 export function databaseDropTable(database: DatabaseHandle, name: string, ifExists: boolean): Promise<void>
 export function databaseCreateTable(database: DatabaseHandle, name: string, schema: string, primaryKey: number[], ifNotExists: boolean, isState: boolean, isSystem: boolean, options: NativeTableOptions): Promise<void>
@@ -122,7 +122,7 @@ export function databaseVerify(path: string, operation: OperationHandle): Promis
 
 // changes_binding.cc
 export function changesOpen(database: DatabaseHandle, table: string, behind?: bigint): { handle: ChangesHandle, schema: string }
-export function changesNext(changes: ChangesHandle, waitMs: number): Promise<BatchChunk | undefined>
+export function changesNext(changes: ChangesHandle, waitMs: number): Promise<{ chunk: BatchChunk, schema?: string } | undefined>
 export function changesClose(changes: ChangesHandle): void
 
 // state_binding.cc
@@ -162,6 +162,9 @@ export function tableGetCells(table: TableHandle, key: unknown[], slabOffset: nu
 export function tableGetBatch(table: TableHandle, key: unknown[], snapshot?: SnapshotHandle): BatchChunk | undefined
 export function tableGetAsync(table: TableHandle, key: unknown[], snapshot?: SnapshotHandle): Promise<BatchChunk | undefined>
 export function tableHasCells(table: TableHandle): boolean
+export function tableIsCurrent(table: TableHandle): boolean
+export function tableCurrent(table: TableHandle): { handle: TableHandle, schema: string, primaryKey: number[] }
+export function tableAlter(table: TableHandle, kind: string, column: string, change: string): Promise<void>
 export function tableInsert(table: TableHandle, batches: ImportedBatch[]): Promise<number>
 export function tableInsertIpc(table: TableHandle, bytes: Uint8Array): Promise<number>
 export function tableDelete(table: TableHandle, key: unknown[]): void

@@ -5,20 +5,37 @@ import type { BatchChunk } from '../../binding.js'
 import { type Batch, MarbleBatch } from './batch.js'
 import type { JsonSchema } from './json-schema.js'
 import { schemaFromJson } from './json-schema.js'
-import { type Layout, layoutOf } from './layout.js'
+import { type Layout, layoutOf, numbersOf } from './layout.js'
 
 type View = arrow.Data['values']
 
-/** Reads chunks of batches with one schema. */
+/** The same in memory of its own. */
+function copied(data: arrow.Data): arrow.Data {
+  const own = <V extends ArrayBufferView | undefined>(view: V): V =>
+    (view === undefined ? undefined : (view as unknown as Uint8Array).slice()) as V
+  return new arrow.Data(
+    data.type,
+    data.offset,
+    data.length,
+    data.nullCount,
+    [own(data.valueOffsets as never), own(data.values), own(data.nullBitmap)] as never,
+    data.children.map(copied),
+  )
+}
+
+/** Reads chunks of batches with one schema. Of one scan, if there are columns with dictionaries. */
 export class BatchReader {
   readonly schema: arrow.Schema
   readonly #struct: arrow.Struct
   readonly #layouts: readonly Layout[]
   #meta: Float64Array = new Float64Array(0)
   #at = 0
+  /** What the nulls of one batch are made of: a write from outside reaches no other batch. */
+  #zeros = new ArrayBuffer(0)
 
-  constructor(schema: JsonSchema) {
-    this.schema = schemaFromJson(schema)
+  /** `made`: what schemaFromJson gives, if it was made before. */
+  constructor(schema: JsonSchema, made: arrow.Schema = schemaFromJson(schema)) {
+    this.schema = made
     this.#struct = new arrow.Struct(this.schema.fields)
     this.#layouts = schema.fields.map(layoutOf)
   }
@@ -42,6 +59,7 @@ export class BatchReader {
     const whole = this.#next()
     const zeroCopy = this.#next() === 1
     const sliced = rows !== whole
+    this.#zeros = new ArrayBuffer(0)
     const children: arrow.Data[] = []
     for (let i = 0; i < this.#layouts.length; i++) {
       const data = this.#data(this.#layouts[i]!, this.schema.fields[i]!.type as arrow.DataType, buffer)
@@ -51,13 +69,42 @@ export class BatchReader {
     return new MarbleBatch(this.schema, data, buffer, zeroCopy)
   }
 
+  /** What a column's dictionary has so far: each batch brings what is new. Copied: it outlives its batch. */
+  readonly #dictionaries = new Map<Layout, arrow.Data[]>()
+
+  #dictionary(layout: Layout, type: arrow.Dictionary, buffer: ArrayBuffer): arrow.Data {
+    const [indexLayout, valueLayout] = layout.children as [Layout, Layout]
+    const indices = this.#data(indexLayout, type.indices as arrow.DataType, buffer)
+    const anew = this.#next() === 1
+    const added = this.#data(valueLayout, type.dictionary as arrow.DataType, buffer)
+    const known = anew ? [] : (this.#dictionaries.get(layout) ?? [])
+    const chunks = added.length > 0 || known.length === 0 ? [...known, copied(added)] : known
+    this.#dictionaries.set(layout, chunks)
+    return new arrow.Data(
+      type,
+      0,
+      indices.length,
+      indices.nullCount,
+      [undefined, indices.values, indices.nullCount > 0 ? indices.nullBitmap : undefined] as never,
+      [],
+      new arrow.Vector(chunks),
+    )
+  }
+
   #data(layout: Layout, type: arrow.DataType, buffer: ArrayBuffer): arrow.Data {
+    if (layout.shape === 'dictionary') return this.#dictionary(layout, type as arrow.Dictionary, buffer)
+    const start = this.#at
     const length = this.#next()
     const nullCount = this.#next()
     if (layout.shape === 'null') return new arrow.Data(type, 0, length, length)
     let validity: Uint8Array | undefined
     const validityOffset = this.#next()
     const validityLength = this.#next()
+    if (length > 0 && nullCount === length && validityLength === 0) {
+      // A column that the file does not have.
+      this.#at = start + numbersOf(layout)
+      return this.#nulls(layout, type, length)
+    }
     if (nullCount !== 0 && validityLength > 0) validity = new Uint8Array(buffer, validityOffset, validityLength)
     let offsets: Int32Array | BigInt64Array | undefined
     let values: View | undefined
@@ -94,6 +141,51 @@ export class BatchReader {
       [offsets, values, validity] as never,
       children,
     )
+  }
+
+  #nulls(layout: Layout, type: arrow.DataType, length: number): arrow.Data {
+    if (layout.shape === 'null') return new arrow.Data(type, 0, length, length)
+    const zeros = <V>(View: { new (buffer: ArrayBuffer, offset: number, length: number): V; BYTES_PER_ELEMENT: number }, elements: number): V => {
+      const bytes = elements * View.BYTES_PER_ELEMENT
+      if (this.#zeros.byteLength < bytes) this.#zeros = new ArrayBuffer(bytes)
+      return new View(this.#zeros, 0, elements)
+    }
+    let offsets: Int32Array | BigInt64Array | undefined
+    let values: View | undefined
+    let items = 0
+    switch (layout.shape) {
+      case 'bits':
+        values = zeros(Uint8Array, Math.ceil(length / 8))
+        break
+      case 'fixed':
+        values = zeros(layout.array as Uint8ArrayConstructor, length * layout.elements)
+        break
+      case 'bytes32':
+        offsets = zeros(Int32Array, length + 1)
+        values = new Uint8Array(0)
+        break
+      case 'bytes64':
+        offsets = zeros(BigInt64Array, length + 1)
+        values = new Uint8Array(0)
+        break
+      case 'list32':
+        offsets = zeros(Int32Array, length + 1)
+        break
+      case 'list64':
+        offsets = zeros(BigInt64Array, length + 1)
+        break
+      case 'fixedList':
+        items = length * (type as arrow.FixedSizeList).listSize
+        break
+      case 'struct':
+        items = length
+        break
+    }
+    const validity = zeros(Uint8Array, Math.ceil(length / 8))
+    const children = layout.children.map((child, i) =>
+      this.#nulls(child, type.children[i]!.type as arrow.DataType, items),
+    )
+    return new arrow.Data(type, 0, length, length, [offsets, values, validity] as never, children)
   }
 
   // An absent buffer (no rows, or only nulls) is an empty view, never a view of something else.

@@ -24,8 +24,11 @@ export interface JsonField {
   nullable: boolean
   type: JsonType
   children: JsonField[]
+  /** Its values come with a dictionary; `type` and `children` are theirs, which is how they are stored. */
+  dictionary?: { indexType: JsonIndexType; isOrdered: boolean }
   metadata?: { key: string; value: string }[]
 }
+export type JsonIndexType = Extract<JsonType, { name: 'int' }>
 export interface JsonSchema {
   fields: JsonField[]
   metadata?: { key: string; value: string }[]
@@ -98,7 +101,13 @@ function metadataToJson(metadata: ReadonlyMap<string, string> | undefined): {
   return { metadata: [...metadata].map(([key, value]) => ({ key, value })) }
 }
 
-/** A field; dictionaries become the type of their values, which is how they are stored. */
+function dictionaryToJson(type: DataTypeLike, where: string): Pick<JsonField, 'dictionary'> {
+  if (type.typeId !== -1) return {}
+  const { indices, isOrdered } = parametersOf(type)
+  const indexType = typeToJson(indices as DataTypeLike, where) as JsonIndexType
+  return { dictionary: { indexType, isOrdered: isOrdered === true } }
+}
+
 function fieldToJson(field: FieldLike, where: string): JsonField {
   const place = `${where} '${field.name}'`
   const type = field.type.typeId === -1 ? (parametersOf(field.type).dictionary as DataTypeLike) : field.type
@@ -108,8 +117,18 @@ function fieldToJson(field: FieldLike, where: string): JsonField {
     nullable: field.nullable !== false,
     type: typeToJson(type, place),
     children: children.map(child => fieldToJson(child, place)),
+    ...dictionaryToJson(field.type, place),
     ...metadataToJson(field.metadata),
   }
+}
+
+/** The columns as they are stored: without dictionaries. */
+export function withoutDictionaries(schema: JsonSchema): JsonSchema {
+  const plain = ({ dictionary, ...field }: JsonField): JsonField => ({
+    ...field,
+    children: (field.children ?? []).map(plain),
+  })
+  return { ...schema, fields: schema.fields.map(plain) }
 }
 
 export function schemaToJson(schema: unknown): JsonSchema {
@@ -177,7 +196,12 @@ function typeFromJson(type: JsonType, children: arrow.Field[]): arrow.DataType {
 }
 
 function fieldFromJson(field: JsonField): arrow.Field {
-  const type = typeFromJson(field.type, (field.children ?? []).map(fieldFromJson))
+  const { dictionary } = field
+  let type = typeFromJson(field.type, (field.children ?? []).map(fieldFromJson))
+  if (dictionary !== undefined) {
+    const indices = typeFromJson(dictionary.indexType, []) as arrow.Int32
+    type = new arrow.Dictionary(type, indices, null, dictionary.isOrdered)
+  }
   const metadata = new Map((field.metadata ?? []).map(({ key, value }) => [key, value]))
   return new arrow.Field(field.name, type, field.nullable, metadata)
 }

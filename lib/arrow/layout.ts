@@ -1,7 +1,18 @@
 // How an Arrow type's arrays lie in buffers: the same walk as native/napi/arrow_layout.h.
 import type { JsonField } from './json-schema.js'
 
-export type Shape = 'null' | 'bits' | 'fixed' | 'bytes32' | 'bytes64' | 'list32' | 'list64' | 'fixedList' | 'struct'
+export type Shape =
+  | 'null'
+  | 'bits'
+  | 'fixed'
+  | 'bytes32'
+  | 'bytes64'
+  | 'list32'
+  | 'list64'
+  | 'fixedList'
+  | 'struct'
+  /** Children: the indices, the values. */
+  | 'dictionary'
 
 type TypedArrayConstructor =
   | Int8ArrayConstructor
@@ -17,8 +28,9 @@ type TypedArrayConstructor =
 
 export interface Layout {
   readonly shape: Shape
-  /** 'fixed': the typed array that apache-arrow sees the values through, and its elements a value. */
+  /** 'fixed': the typed array that apache-arrow sees the values through, and how many of its elements make a value. */
   readonly array: TypedArrayConstructor
+  readonly elements: number
   readonly children: readonly Layout[]
 }
 
@@ -29,10 +41,36 @@ const intArrays = {
   64: [BigUint64Array, BigInt64Array],
 } as const
 
-export function layoutOf({ type, children }: JsonField): Layout {
-  const make = (shape: Shape, array: TypedArrayConstructor = Uint8Array): Layout => ({
+const intervalElements = { YEAR_MONTH: 1, DAY_TIME: 2, MONTH_DAY_NANO: 4 } as const
+const buffersOf: Record<Shape, number> = {
+  null: 0,
+  bits: 2,
+  fixed: 2,
+  bytes32: 3,
+  bytes64: 3,
+  list32: 2,
+  list64: 2,
+  fixedList: 1,
+  struct: 1,
+  dictionary: 0,
+}
+
+/** How many numbers of a chunk's description a column takes: of each node its length and null count, and two for each buffer. */
+export function numbersOf({ shape, children }: Layout): number {
+  return children.reduce((sum, child) => sum + numbersOf(child), 2 + 2 * buffersOf[shape])
+}
+
+export function layoutOf(field: JsonField): Layout {
+  const { type, children } = field
+  if (field.dictionary !== undefined) {
+    const { dictionary, ...values } = field
+    const indices: JsonField = { name: '', nullable: true, type: dictionary.indexType, children: [] }
+    return { shape: 'dictionary', array: Uint8Array, elements: 1, children: [layoutOf(indices), layoutOf(values)] }
+  }
+  const make = (shape: Shape, array: TypedArrayConstructor = Uint8Array, elements = 1): Layout => ({
     shape,
     array,
+    elements,
     children: (children ?? []).map(layoutOf),
   })
   switch (type.name) {
@@ -63,7 +101,7 @@ export function layoutOf({ type, children }: JsonField): Layout {
         type.precision === 'HALF' ? Uint16Array : type.precision === 'SINGLE' ? Float32Array : Float64Array,
       )
     case 'decimal':
-      return make('fixed', Uint32Array)
+      return make('fixed', Uint32Array, type.bitWidth / 32)
     case 'date':
       return make('fixed', type.unit === 'DAY' ? Int32Array : BigInt64Array)
     case 'time':
@@ -72,8 +110,8 @@ export function layoutOf({ type, children }: JsonField): Layout {
     case 'duration':
       return make('fixed', BigInt64Array)
     case 'interval':
-      return make('fixed', Int32Array)
+      return make('fixed', Int32Array, intervalElements[type.unit])
     case 'fixedsizebinary':
-      return make('fixed', Uint8Array)
+      return make('fixed', Uint8Array, type.byteWidth)
   }
 }

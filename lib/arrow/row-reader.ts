@@ -1,6 +1,5 @@
 // Rows (objects) out of a batch's columns, read from the typed arrays of its Data.
 import type * as arrow from 'apache-arrow'
-import { notSupported } from '../errors.js'
 import type { JsonField, JsonSchema } from './json-schema.js'
 import { decimalToString, fromInt64, fromNumber, type ValueOptions } from './values.js'
 
@@ -23,10 +22,29 @@ export function* readRows(
   }
 }
 
+/** Through a dictionary, which may be in pieces. */
+function dictionaryReader({ dictionary, ...values }: JsonField, data: arrow.Data, options: ValueOptions): Read {
+  const indices = data.values as unknown as Int32Array | BigInt64Array
+  const pieces: { end: number; read: Read }[] = []
+  let end = 0
+  for (const piece of data.dictionary!.data) {
+    const start = end
+    const read = readerOf(values, piece, options)
+    end += piece.length
+    pieces.push({ end, read: index => read(index - start) })
+  }
+  return row => {
+    const index = Number(indices[row])
+    for (const piece of pieces) if (index < piece.end) return piece.read(index)
+    return null
+  }
+}
+
 function readerOf(field: JsonField, data: arrow.Data, options: ValueOptions): Read {
-  const read = valueReader(field, data, options)
+  const read =
+    field.dictionary === undefined ? valueReader(field, data, options) : dictionaryReader(field, data, options)
   const { nullBitmap, offset } = data
-  if (field.type.name === 'null') return () => null
+  if (field.type.name === 'null' && field.dictionary === undefined) return () => null
   if (nullBitmap === undefined || nullBitmap === null || nullBitmap.length === 0) return read
   return index => {
     const bit = offset + index
@@ -109,9 +127,18 @@ function valueReader(field: JsonField, data: arrow.Data, options: ValueOptions):
         return map
       }
     }
-    case 'interval':
-      if (type.unit !== 'YEAR_MONTH') throw notSupported(`column '${field.name}': interval ${type.unit} in rows`)
+    case 'interval': {
+      const words = values as Int32Array
+      if (type.unit === 'DAY_TIME') return index => ({ days: words[index * 2], milliseconds: words[index * 2 + 1] })
+      if (type.unit === 'MONTH_DAY_NANO') {
+        return index => ({
+          months: words[index * 4],
+          days: words[index * 4 + 1],
+          nanoseconds: (BigInt(words[index * 4 + 3]!) << 32n) | BigInt(words[index * 4 + 2]! >>> 0),
+        })
+      }
       break
+    }
     case 'floatingpoint':
       if (type.precision === 'HALF') return index => fromHalf((values as Uint16Array)[index]!)
       break

@@ -1,11 +1,11 @@
 // Rows (objects) into typed columns, in the form that the addon imports. Missing nullable columns are null; a wrong type, an
 // unknown column or a missing value is MARBLE_SCHEMA and names row and column.
 import type { ImportedBatch } from '../../binding.js'
-import { type ErrorCode, MarbleError, makeError, notSupported } from '../errors.js'
+import { type ErrorCode, MarbleError, makeError } from '../errors.js'
 import { didYouMean, shown } from '../options.js'
-import type { JsonField, JsonSchema } from './json-schema.js'
+import { type JsonField, type JsonSchema, withoutDictionaries } from './json-schema.js'
 import { type Layout, layoutOf } from './layout.js'
-import { toBinary, toBool, toDecimal, toFloat, toInt32, toInt64, toText, wrong } from './values.js'
+import { toBinary, toBool, toDecimal, toFloat, toHalf, toInt32, toInt64, toInterval, toText, wrong } from './values.js'
 
 interface Output {
   nodes: number[]
@@ -19,8 +19,8 @@ export class RowWriter {
 
   /** `names`: what rows may hold, where only some of it is written. */
   constructor(schema: JsonSchema, names: readonly string[] = schema.fields.map(field => field.name)) {
-    this.#fields = schema.fields
-    this.#layouts = schema.fields.map(layoutOf)
+    this.#fields = withoutDictionaries(schema).fields
+    this.#layouts = this.#fields.map(layoutOf)
     this.#names = new Set(names)
   }
 
@@ -265,10 +265,18 @@ function writeFixed(field: JsonField, layout: Layout, values: readonly unknown[]
     })
     return out
   }
-  if (type.name === 'interval' && type.unit !== 'YEAR_MONTH')
-    throw notSupported(`column '${field.name}': rows with interval ${type.unit}`)
-  if (type.name === 'floatingpoint' && type.precision === 'HALF')
-    throw notSupported(`column '${field.name}': rows with float16`)
+  if (type.name === 'interval' && type.unit !== 'YEAR_MONTH') {
+    const out = new Int32Array(length * layout.elements)
+    each(values, (value, i) => out.set(toInterval(field, value), i * layout.elements))
+    return out
+  }
+  if (type.name === 'floatingpoint' && type.precision === 'HALF') {
+    const out = new Uint16Array(length)
+    each(values, (value, i) => {
+      out[i] = toHalf(toFloat(field, value))
+    })
+    return out
+  }
   const out = new layout.array(length)
   if (out instanceof BigInt64Array || out instanceof BigUint64Array) {
     each(values, (value, i) => {

@@ -112,6 +112,44 @@ export function toFloat(field: JsonField, value: unknown): number {
   throw wrong(field, value, 'a number')
 }
 
+const float = new Float32Array(1)
+const floatBits = new Uint32Array(float.buffer)
+
+/** The bits of the nearest half float; ties go to the even one. */
+export function toHalf(value: number): number {
+  float[0] = value
+  const bits = floatBits[0]!
+  const sign = (bits >>> 16) & 0x8000
+  const exponent = (bits >>> 23) & 0xff
+  const fraction = bits & 0x7fffff
+  if (exponent === 0xff) return sign | 0x7c00 | (fraction === 0 ? 0 : 0x200)
+  const scaled = exponent - 127 + 15
+  if (scaled >= 31) return sign | 0x7c00
+  // What is shifted out decides about the last bit; a carry goes on into the exponent, which is right.
+  const shift = scaled > 0 ? 13 : 14 - scaled
+  if (shift > 24) return sign
+  const whole = scaled > 0 ? (scaled << 23) | fraction : fraction | 0x800000
+  const rest = whole & ((1 << shift) - 1)
+  const middle = 1 << (shift - 1)
+  const half = whole >>> shift
+  return sign | (rest > middle || (rest === middle && (half & 1) === 1) ? half + 1 : half)
+}
+
+/** The words of { days, milliseconds } or { months, days, nanoseconds }. */
+export function toInterval(field: JsonField, value: unknown): number[] {
+  const monthly = field.type.name === 'interval' && field.type.unit === 'MONTH_DAY_NANO'
+  const names = monthly ? ['months', 'days', 'nanoseconds'] : ['days', 'milliseconds']
+  const object = value as Record<string, unknown>
+  if (typeof value !== 'object' || value === null || Object.keys(object).some(name => !names.includes(name)))
+    throw wrong(field, value, `an object { ${names.join(', ')} }`)
+  const part = (name: string): number => toInt32({ ...field, type: int32 }, object[name] ?? 0)
+  if (!monthly) return [part('days'), part('milliseconds')]
+  const nanoseconds = toInt64({ ...field, type: int64 }, object.nanoseconds ?? 0)
+  return [part('months'), part('days'), Number(BigInt.asIntN(32, nanoseconds)), Number(nanoseconds >> 32n)]
+}
+const int32 = { name: 'int', bitWidth: 32, isSigned: true } as const
+const int64 = { name: 'int', bitWidth: 64, isSigned: true } as const
+
 export function toBool(field: JsonField, value: unknown): boolean {
   if (typeof value === 'boolean') return value
   throw wrong(field, value, 'a boolean')

@@ -35,7 +35,7 @@ export function openChanges(database: Database, table: string, options: ChangesO
     table,
     typeof from === 'object' ? from.sequence : from,
   )
-  const reader = new BatchReader(JSON.parse(schema) as JsonSchema)
+  let reader = new BatchReader(JSON.parse(schema) as JsonSchema)
   const forget = database.track(() => binding().changesClose(handle))
   const close = (): void => {
     forget()
@@ -46,8 +46,10 @@ export function openChanges(database: Database, table: string, options: ChangesO
   async function* batches(): AsyncGenerator<Batch, void, undefined> {
     try {
       for (;;) {
-        const chunk = await binding().changesNext(handle, kWaitMs)
-        if (chunk !== undefined) yield* reader.read(chunk)
+        const next = await binding().changesNext(handle, kWaitMs)
+        // The table was altered: from here on its commits have other columns.
+        if (next?.schema !== undefined) reader = new BatchReader(JSON.parse(next.schema) as JsonSchema)
+        if (next !== undefined) yield* reader.read(next.chunk)
         if (signal?.aborted) throw abortError(signal)
       }
     } catch (error) {

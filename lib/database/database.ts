@@ -1,10 +1,10 @@
 // The database: tables and states over one log. Parents close their children; a second close is harmless.
-import type { DatabaseHandle } from '../../binding.js'
+import type { Bound, DatabaseHandle } from '../../binding.js'
 import type { Any } from '../any.js'
 import type { Batch } from '../arrow/batch.js'
 import { type JsonSchema, schemaToJson } from '../arrow/json-schema.js'
 import { binding } from '../binding.js'
-import { MarbleError, makeError, notSupported } from '../errors.js'
+import { abortError, invalidArgument, MarbleError, makeError, notSupported } from '../errors.js'
 import { type Logger, silentLogger } from '../logger.js'
 import {
   checkOptions,
@@ -21,8 +21,17 @@ import {
 import type { Progress } from '../progress.js'
 import { type Codec, codecOf, type ValueEncoding } from '../state/codec.js'
 import type { KeyedState, KeyedStateOptions, Timers } from '../state/keyed-state.js'
-import { checkMergedEncoding, checkStateOptions, StateBackend, type StateOptions } from '../state/state-backend.js'
-import { Table } from '../table/table.js'
+import {
+  checkMergedEncoding,
+  checkStateOptions,
+  type Key,
+  type Range,
+  StateBackend,
+  type StateOptions,
+  toBytes,
+} from '../state/state-backend.js'
+import { boundsOf } from '../table/bounds.js'
+import { type RowKey, Table } from '../table/table.js'
 import { type ChangesOptions, openChanges } from './changes.js'
 import {
   type BackupInfo,
@@ -71,8 +80,13 @@ export interface CreateTableOptions extends TableOptions {
   replicated?: boolean
 }
 export interface CompactOptions {
+  /** A table or a state; without it all of them. */
   table?: string
+  /** Of the table's keys, or prefixes of them; of a state's keys. */
+  range?: Range<Key | RowKey>
+  /** Stops within a moment; what was being written is removed, what was merged until then stays merged. */
   signal?: AbortSignal
+  /** In bytes dealt with, of those that are to be dealt with by estimate. */
   onProgress?: (progress: Progress) => void
 }
 type EventName = 'flush' | 'compaction' | 'stall' | 'noSpace' | 'backgroundError'
@@ -110,8 +124,9 @@ const createTableRules: Rules<CreateTableOptions> = {
 }
 const compactRules: Rules<CompactOptions> = {
   table: rule.text,
-  signal: later(rule.signal),
-  onProgress: later(rule.func),
+  range: rule.object,
+  signal: rule.signal,
+  onProgress: rule.func,
 }
 const eventRule = oneOf('flush', 'compaction', 'stall', 'noSpace', 'backgroundError')
 
@@ -270,11 +285,33 @@ export class Database implements AsyncDisposable {
     await binding().databaseFlush(this.#handle)
   }
 
-  /** Merge the files of one table, or of all. `signal` and `onProgress` are not supported yet. */
+  /**
+   * Merge the files of one table or state, or a range of its keys, or all, down into the last level: without deleted and overwritten
+   * rows that nothing needs. Behind the writes that were called before; those that come go on meanwhile.
+   */
   async compact(options: CompactOptions = {}): Promise<void> {
+    this.#checkOpen()
     checkOptions('compact', options, compactRules)
-    if (options.table !== undefined) this.#nameOf(options.table)
-    await binding().databaseCompact(this.#handle, options.table ?? '')
+    const { table = '', range } = options
+    const bounds = this.#compactRange(table, range)
+    if (options.signal?.aborted) throw abortError(options.signal)
+    await this.flush()
+    await runOperation(options, operation =>
+      binding().databaseCompact(this.#handle, table, bounds.lower, bounds.upper, operation),
+    )
+  }
+
+  #compactRange(
+    name: string,
+    range: Range<Key | RowKey> | undefined,
+  ): { lower?: Bound | undefined; upper?: Bound | undefined } {
+    if (name !== '') this.#nameOf(name)
+    if (range === undefined) return {}
+    if (name === '') throw invalidArgument('compact: a range of keys needs a table: keys mean nothing without one')
+    if (this.listStates().includes(name)) return boundsOf('compact', range, key => toBytes(key as Key))
+    const table = this.table(name)
+    const { columns } = table
+    return boundsOf('compact', range, key => table.keyValues(key as RowKey, columns, true))
   }
 
   /**

@@ -55,13 +55,15 @@ export class WriteBatch {
 
   insert<R>(table: Table<R>, rows: RecordBatchLike | TableLike | readonly R[]): this {
     checkValue('WriteBatch.insert', 'table', table, tableRule)
-    for (const batch of importRows(table.jsonSchema, rows)) binding().batchInsert(this.#handle, table[handleOf], batch)
+    const { handle, jsonSchema } = table.columns
+    for (const batch of importRows(jsonSchema, rows)) binding().batchInsert(this.#handle, handle, batch)
     return this
   }
 
   deleteRow<R>(table: Table<R>, key: object | unknown[]): this {
     checkValue('WriteBatch.deleteRow', 'table', table, tableRule)
-    binding().batchDeleteRow(this.#handle, table[handleOf], table.keyValues(key))
+    const { columns } = table
+    binding().batchDeleteRow(this.#handle, columns.handle, table.keyValues(key, columns))
     return this
   }
 

@@ -1,12 +1,12 @@
 // A table: rows with an Arrow schema and, usually, a primary key.
 import type * as arrow from 'apache-arrow'
-import type { Bound, IteratorHandle, NativeScanOptions, SnapshotHandle, TableHandle } from '../../binding.js'
+import type { Bound, IteratorHandle, NativeScanOptions, SnapshotHandle } from '../../binding.js'
 import type { Any } from '../any.js'
 import type { Batch } from '../arrow/batch.js'
 import { BatchReader } from '../arrow/export.js'
 import { importBatch, importRows } from '../arrow/import.js'
-import { columnIndex, type JsonField, type JsonSchema } from '../arrow/json-schema.js'
-import { isRecordBatchLike, isTableLike, type RecordBatchLike, type TableLike } from '../arrow/like.js'
+import { columnIndex, type JsonField, type JsonSchema, schemaFromJson, schemaToJson } from '../arrow/json-schema.js'
+import { type DataTypeLike, isRecordBatchLike, isTableLike, type RecordBatchLike, type TableLike } from '../arrow/like.js'
 import { readRows } from '../arrow/row-reader.js'
 import { decimalToString, toBinary, toBool, toDecimal, toFloat, toInt32, toInt64, toText } from '../arrow/values.js'
 import { binding } from '../binding.js'
@@ -14,13 +14,14 @@ import type { Database } from '../database/database.js'
 import { handleOf } from '../database/handles.js'
 import { type Snapshot, snapshotOf, snapshotRule } from '../database/snapshot.js'
 import { abortError, invalidArgument, makeError, notSupported } from '../errors.js'
-import { checkFields, checkValue, count, didYouMean, type Rule, rule, type Rules, shown } from '../options.js'
+import { checkValue, count, didYouMean, type Rule, rule, type Rules, shown } from '../options.js'
 import type { Progress } from '../progress.js'
 import type { Parameters as SqlParameters } from '../sql/binder/parameters.js'
 import { planPredicate } from '../sql/predicate.js'
 import { slab } from '../state/slab.js'
 import type { Range } from '../state/state-backend.js'
-import { CellReader, prepareCells } from './row-cells.js'
+import { boundsOf } from './bounds.js'
+import { Columns, type OpenedTable } from './columns.js'
 import { type Scan, SourceScan } from './scan.js'
 
 export type RowKey = object | unknown[]
@@ -73,12 +74,6 @@ const scanRules: Rules<ScanOptions> = {
   batchRows: count(1),
   onProgress: rule.func,
 }
-const rangeRules: Rules<Range<RowKey>> = {
-  gte: rule.anything, // keyValues looks at them
-  gt: rule.anything,
-  lte: rule.anything,
-  lt: rule.anything,
-}
 const countRules: Rules<CountOptions> = {
   where: conditionRule,
   params: rule.anything,
@@ -87,61 +82,112 @@ const countRules: Rules<CountOptions> = {
 }
 const asyncReadRules = { snapshot: snapshotRule, signal: rule.signal }
 const kNoRoom = -2
+/** How often a call begins anew because the columns have changed meanwhile. */
+const kTries = 3
 /** Batches of a scan's first crossing: a reader that wants one row does not wait for a whole file. */
 const kFirstBatches = 16
 const kMostBatches = 512
 
 export class Table<R = Any> {
   readonly name: string
-  readonly schema: arrow.Schema
-  readonly primaryKey: string[]
-  /** @internal */
-  readonly jsonSchema: JsonSchema
   readonly #database: Database
-  readonly #handle: TableHandle
-  readonly #keyFields: readonly JsonField[]
-  readonly #reader: BatchReader
-  readonly #cells: CellReader | undefined
+  /** What is known of the columns; #columns looks whether it is still so. */
+  #known: Columns
 
   /** Made by Database.table and Database.createTable. */
-  constructor(database: Database, name: string, opened: { handle: TableHandle; schema: string; primaryKey: number[] }) {
+  constructor(database: Database, name: string, opened: OpenedTable) {
     this.#database = database
-    this.#handle = opened.handle
     this.name = name
-    this.jsonSchema = JSON.parse(opened.schema) as JsonSchema
-    this.#keyFields = opened.primaryKey.map(i => this.jsonSchema.fields[i]!)
-    this.primaryKey = this.#keyFields.map(field => field.name)
-    this.#reader = new BatchReader(this.jsonSchema)
-    this.schema = this.#reader.schema
-    if (binding().tableHasCells(this.#handle)) {
-      prepareCells()
-      this.#cells = new CellReader(this.jsonSchema)
+    this.#known = new Columns(opened)
+  }
+
+  /** The columns that the table has now. */
+  get schema(): arrow.Schema {
+    return this.#columns().schema
+  }
+
+  get primaryKey(): string[] {
+    return this.#columns().primaryKey
+  }
+
+  /** Changed here, through another object or in another thread: then anew. A table that is gone keeps what it had. */
+  #columns(): Columns {
+    if (!this.#known.current) {
+      try {
+        this.#known = this.#known.renewed()
+      } catch (error) {
+        if (!isGone(error)) throw error
+      }
     }
+    return this.#known
+  }
+
+  /** Run a step with the columns that there are; again if they changed meanwhile: then nothing has been done. */
+  async #withColumns<T>(step: (columns: Columns) => Promise<T>): Promise<T> {
+    for (let left = kTries; ; left--) {
+      const columns = this.#columns()
+      try {
+        return await step(columns)
+      } catch (error) {
+        if (left === 0 || codeOf(error) !== 'MARBLE_SCHEMA_CHANGED' || columns.current) throw error
+      }
+    }
+  }
+
+  #withColumnsSync<T>(columns: Columns, step: (columns: Columns) => T): T {
+    for (let left = kTries; ; left--) {
+      try {
+        return step(columns)
+      } catch (error) {
+        // A name that is not known may be known by now.
+        if (left === 0 || columns.current) throw error
+        columns = this.#columns()
+      }
+    }
+  }
+
+  /** Add a column behind the others, of a type of apache-arrow: null in all rows that there are. No file is rewritten. */
+  async addColumn(name: string, type: object): Promise<void> {
+    checkValue('addColumn', 'name', name, rule.name)
+    const schema = schemaToJson({ fields: [{ name, nullable: true, type: type as DataTypeLike }] })
+    await this.#alter('add', name, JSON.stringify(schema))
+  }
+
+  /** Drop a column that is not of the primary key. Compactions give its room back. */
+  async dropColumn(name: string): Promise<void> {
+    checkValue('dropColumn', 'name', name, rule.name)
+    await this.#alter('drop', name, '')
+  }
+
+  async renameColumn(from: string, to: string): Promise<void> {
+    checkValue('renameColumn', 'from', from, rule.name)
+    checkValue('renameColumn', 'to', to, rule.name)
+    await this.#alter('rename', from, to)
+  }
+
+  async #alter(kind: 'add' | 'drop' | 'rename', column: string, change: string): Promise<void> {
+    await binding().tableAlter(this.#known.handle, kind, column, change)
+    this.#columns()
   }
 
   /** @internal Is it a table of this copy of the package? */
   static isTable(value: unknown): value is Table {
-    return typeof value === 'object' && value !== null && #handle in value
+    return typeof value === 'object' && value !== null && #known in value
   }
 
-  /** @internal */
-  get [handleOf](): TableHandle {
-    return this.#handle
+  /** @internal What stands for the columns that there are now. */
+  get columns(): Columns {
+    return this.#columns()
   }
 
   /** Upsert by key: the last one wins, also within one batch. Columns by name; a missing nullable column is null. */
   async insertBatch(
     data: RecordBatchLike | TableLike | Uint8Array | AsyncIterable<RecordBatchLike>,
   ): Promise<{ rows: number }> {
-    if (data instanceof Uint8Array) return { rows: await binding().tableInsertIpc(this.#handle, data) }
-    if (isRecordBatchLike(data)) return { rows: await binding().tableInsert(this.#handle, [importBatch(data)]) }
-    if (isTableLike(data))
-      return {
-        rows: await binding().tableInsert(
-          this.#handle,
-          data.batches.map(batch => importBatch(batch)),
-        ),
-      }
+    if (data instanceof Uint8Array)
+      return { rows: await this.#withColumns(({ handle }) => binding().tableInsertIpc(handle, data)) }
+    if (isRecordBatchLike(data)) return { rows: await this.#insert([data]) }
+    if (isTableLike(data)) return { rows: await this.#insert(data.batches) }
     if (typeof (data as Partial<AsyncIterable<unknown>> | null)?.[Symbol.asyncIterator] !== 'function') {
       throw invalidArgument(
         `insertBatch takes a RecordBatch, a Table, Arrow IPC bytes or an async iterable of RecordBatches, not ${shown(data)}`,
@@ -151,94 +197,122 @@ export class Table<R = Any> {
     for await (const batch of data) {
       if (!isRecordBatchLike(batch))
         throw invalidArgument(`insertBatch: the iterable must yield RecordBatches, not ${shown(batch)}`)
-      rows += await binding().tableInsert(this.#handle, [importBatch(batch)])
+      rows += await this.#insert([batch])
     }
     return { rows }
   }
 
+  #insert(batches: readonly RecordBatchLike[]): Promise<number> {
+    return this.#withColumns(({ handle }) =>
+      binding().tableInsert(
+        handle,
+        batches.map(batch => importBatch(batch)),
+      ),
+    )
+  }
+
   async insert(rows: readonly R[]): Promise<{ rows: number }> {
     if (!Array.isArray(rows)) throw invalidArgument(`insert takes an array of rows, not ${shown(rows)}`)
-    return { rows: await binding().tableInsert(this.#handle, importRows(this.jsonSchema, rows)) }
+    return {
+      rows: await this.#withColumns(({ handle, jsonSchema }) =>
+        binding().tableInsert(handle, importRows(jsonSchema, rows)),
+      ),
+    }
   }
 
   get(key: RowKey, options?: { snapshot?: Snapshot }): R | undefined {
-    return this.#get(key, snapshotOf('get', options))
+    const snapshot = snapshotOf('get', options)
+    // A snapshot may keep columns that the table no longer has: those of now are wanted.
+    const columns = snapshot === undefined ? this.#known : this.#columns()
+    return this.#withColumnsSync(columns, columns => this.#get(columns, key, snapshot))
   }
 
-  #get(key: RowKey, snapshot: SnapshotHandle | undefined): R | undefined {
-    const values = this.keyValues(key)
-    if (this.#cells !== undefined) {
-      let used = binding().tableGetCells(this.#handle, values, slab().offset, snapshot)
+  #get(columns: Columns, key: RowKey, snapshot: SnapshotHandle | undefined): R | undefined {
+    const values = this.#keyValues(columns, key)
+    const { handle, cells } = columns
+    if (cells !== undefined) {
+      let used = binding().tableGetCells(handle, values, slab().offset, snapshot)
       if (used === kNoRoom) {
         slab().renew()
-        used = binding().tableGetCells(this.#handle, values, 0, snapshot)
+        used = binding().tableGetCells(handle, values, 0, snapshot)
       }
       if (used >= 0) {
         slab().offset += used
-        return this.#cells.row() as R
+        return cells.row() as R
       }
       if (used !== kNoRoom) return undefined
     }
-    return this.#firstRow(binding().tableGetBatch(this.#handle, values, snapshot))
+    return this.#firstRow(columns, binding().tableGetBatch(handle, values, snapshot))
   }
 
   async getAsync(key: RowKey, options?: { snapshot?: Snapshot; signal?: AbortSignal }): Promise<R | undefined> {
     const snapshot = snapshotOf('getAsync', options, asyncReadRules)
     if (options?.signal?.aborted) throw abortError(options.signal)
-    const chunk = await binding().tableGetAsync(this.#handle, this.keyValues(key), snapshot)
-    if (options?.signal?.aborted) throw abortError(options.signal)
-    return this.#firstRow(chunk)
+    return this.#withColumns(async columns => {
+      const chunk = await binding().tableGetAsync(columns.handle, this.#keyValues(columns, key), snapshot)
+      if (options?.signal?.aborted) throw abortError(options.signal)
+      return this.#firstRow(columns, chunk)
+    })
   }
 
   /** Rows in the order of the keys, all of one snapshot. */
   getMany(keys: readonly RowKey[], options?: { snapshot?: Snapshot }): (R | undefined)[] {
     checkValue('getMany', 'keys', keys, rule.list)
     const given = snapshotOf('getMany', options)
-    if (given !== undefined) return keys.map(key => this.#get(key, given))
-    const snapshot = this.#database.snapshot()
+    const own = given === undefined ? this.#database.snapshot() : undefined
     try {
-      return keys.map(key => this.#get(key, snapshot[handleOf]))
+      const snapshot = given ?? own![handleOf]
+      return this.#withColumnsSync(this.#columns(), columns => keys.map(key => this.#get(columns, key, snapshot)))
     } finally {
-      snapshot.close()
+      own?.close()
     }
   }
 
   delete(key: RowKey): void {
-    binding().tableDelete(this.#handle, this.keyValues(key))
+    this.#withColumnsSync(this.#columns(), columns =>
+      binding().tableDelete(columns.handle, this.#keyValues(columns, key)),
+    )
   }
 
   /** In key order; without a primary key in the order of insertion. */
   scan(options: ScanOptions = {}): Scan<R> {
-    const { native, jsonSchema } = this.#nativeOptions('scan', options)
+    // The snapshot belongs to the call, not to the first step; and so do the columns.
+    const { opened, columns, native, jsonSchema } = this.#withColumnsSync(this.#columns(), columns => {
+      const scan = this.#nativeOptions(columns, 'scan', options)
+      return { ...scan, columns, opened: this.open(columns, scan.native) }
+    })
     const whole = options.columns === undefined
-    const reader = whole ? this.#reader : new BatchReader(jsonSchema)
-    // The snapshot belongs to the call, not to the first step.
-    let first: ReturnType<typeof this.open> | undefined = this.open(native)
+    const schema = whole ? columns.schema : schemaFromJson(jsonSchema)
+    let first: typeof opened | undefined = opened
     return new SourceScan<R>({
-      schema: reader.schema,
+      schema,
       jsonSchema,
       batches: () => {
-        const opened = first ?? this.open(native)
+        const opened = first ?? this.open(columns, native)
         first = undefined
-        return this.#batches(opened, reader, options)
+        return this.#batches(opened, whole ? columns.newReader() : new BatchReader(jsonSchema, schema), options)
       },
     })
   }
 
   newIterator(options: ScanOptions = {}): TableIterator {
-    const { native, jsonSchema } = this.#nativeOptions('newIterator', options)
-    const reader = options.columns === undefined ? this.#reader : new BatchReader(jsonSchema)
     const own = options.snapshot === undefined ? this.#database.snapshot() : undefined
-    native.snapshot ??= own?.[handleOf]
-    let current = this.#batches(this.open(native), reader, options)
+    const { columns, native, jsonSchema, opened } = this.#withColumnsSync(this.#columns(), columns => {
+      const scan = this.#nativeOptions(columns, 'newIterator', options)
+      scan.native.snapshot ??= own?.[handleOf]
+      return { ...scan, columns, opened: this.open(columns, scan.native) }
+    })
+    const reader = (): BatchReader =>
+      options.columns === undefined ? columns.newReader() : new BatchReader(jsonSchema)
+    let current = this.#batches(opened, reader(), options)
     return {
       seek: key => {
-        const values = this.keyValues(key, true)
+        const values = this.#keyValues(columns, key, true)
         const bound: Bound = { key: values, inclusive: true }
         void current.return()
         current = this.#batches(
-          this.open({ ...native, ...(options.reverse ? { upper: bound } : { lower: bound }) }),
-          reader,
+          this.open(columns, { ...native, ...(options.reverse ? { upper: bound } : { lower: bound }) }),
+          reader(),
           options,
         )
       },
@@ -256,8 +330,13 @@ export class Table<R = Any> {
   /** Without `where`, what is known of the files is counted instead of read. */
   async count(options: CountOptions = {}): Promise<bigint> {
     const snapshot = snapshotOf('count', options, countRules)
-    const where = this.#condition('count', options.where, options.params)
-    const { iterator, release } = this.open({ columns: [], snapshot, where })
+    const { iterator, release } = this.#withColumnsSync(this.#columns(), columns =>
+      this.open(columns, {
+        columns: [],
+        snapshot,
+        where: this.#condition(columns, 'count', options.where, options.params),
+      }),
+    )
     try {
       return await abortable(options.signal, release, () => binding().iteratorCount(iterator))
     } finally {
@@ -276,30 +355,33 @@ export class Table<R = Any> {
   }
 
   /** @internal The values of a key in key order, in the columns' own units. */
-  keyValues(key: RowKey, allowPrefix = false): unknown[] {
-    const fields = this.#keyFields
+  keyValues(key: RowKey, columns: Columns, allowPrefix = false): unknown[] {
+    return this.#keyValues(columns, key, allowPrefix)
+  }
+
+  #keyValues({ keyFields: fields, primaryKey }: Columns, key: RowKey, allowPrefix = false): unknown[] {
     if (fields.length === 0) {
       throw notSupported(`a key of table '${this.name}', which has no primary key`, 'use scan')
     }
     if (typeof key !== 'object' || key === null)
       throw invalidArgument(
-        `a key of table '${this.name}' is an object { ${this.primaryKey.join(', ')} } or an array, not ${shown(key)}`,
+        `a key of table '${this.name}' is an object { ${primaryKey.join(', ')} } or an array, not ${shown(key)}`,
       )
     if (Array.isArray(key)) {
       if (key.length > fields.length || (!allowPrefix && key.length < fields.length)) {
         throw makeError(
           'MARBLE_SCHEMA',
-          `the key of table '${this.name}' is (${this.primaryKey.join(', ')}): ${key.length} values were given`,
+          `the key of table '${this.name}' is (${primaryKey.join(', ')}): ${key.length} values were given`,
         )
       }
       return key.map((value, i) => keyValue(fields[i]!, value))
     }
     const named = key as Record<string, unknown>
     for (const name in named) {
-      if (!this.primaryKey.includes(name)) {
+      if (!primaryKey.includes(name)) {
         throw makeError(
           'MARBLE_SCHEMA',
-          `'${name}' is no key column of table '${this.name}'${didYouMean(name, this.primaryKey)}: its key is (${this.primaryKey.join(', ')})`,
+          `'${name}' is no key column of table '${this.name}'${didYouMean(name, primaryKey)}: its key is (${primaryKey.join(', ')})`,
         )
       }
     }
@@ -309,7 +391,7 @@ export class Table<R = Any> {
         if (allowPrefix && Object.keys(named).length === values.length) break
         throw makeError(
           'MARBLE_SCHEMA',
-          `the key of table '${this.name}' is (${this.primaryKey.join(', ')}): '${field.name}' is missing`,
+          `the key of table '${this.name}' is (${primaryKey.join(', ')}): '${field.name}' is missing`,
         )
       }
       values.push(keyValue(field, named[field.name]))
@@ -318,8 +400,8 @@ export class Table<R = Any> {
   }
 
   /** @internal */
-  open(options: NativeScanOptions): { iterator: IteratorHandle; release: () => void } {
-    const iterator = binding().tableScan(this.#handle, options)
+  open(columns: Columns, options: NativeScanOptions): { iterator: IteratorHandle; release: () => void } {
+    const iterator = binding().tableScan(columns.handle, options)
     const close = (): void => binding().iteratorClose(iterator)
     const forget = this.#database.track(close)
     return {
@@ -355,29 +437,37 @@ export class Table<R = Any> {
     }
   }
 
-  #nativeOptions(where: string, options: ScanOptions): { native: NativeScanOptions; jsonSchema: JsonSchema } {
+  #nativeOptions(
+    columns: Columns,
+    where: string,
+    options: ScanOptions,
+  ): { native: NativeScanOptions; jsonSchema: JsonSchema } {
     const snapshot = snapshotOf(where, options, scanRules)
-    const fields = this.jsonSchema.fields
-    const columns =
-      options.columns?.map(name => columnIndex(this.jsonSchema, name, `table '${this.name}'`)) ??
+    const fields = columns.jsonSchema.fields
+    const indices =
+      options.columns?.map(name => columnIndex(columns.jsonSchema, name, `table '${this.name}'`)) ??
       fields.map((_, i) => i)
     return {
       native: {
-        columns,
-        lower: this.#bound(where, 'gte', 'gt', options.range),
-        upper: this.#bound(where, 'lte', 'lt', options.range),
+        columns: indices,
+        ...boundsOf(where, options.range, key => this.#keyValues(columns, key, true)),
         limit: options.limit,
         reverse: options.reverse,
         batchRows: options.batchRows,
         snapshot,
-        where: this.#condition(where, options.where, options.params),
+        where: this.#condition(columns, where, options.where, options.params),
       },
-      jsonSchema: { fields: columns.map(i => fields[i]!) },
+      jsonSchema: { fields: indices.map(i => fields[i]!) },
     }
   }
 
   /** The condition in the form that the addon reads. */
-  #condition(where: string, condition: string | object | undefined, params: unknown): string | undefined {
+  #condition(
+    columns: Columns,
+    where: string,
+    condition: string | object | undefined,
+    params: unknown,
+  ): string | undefined {
     if (condition === undefined) {
       if (params !== undefined)
         throw invalidArgument(`${where}: params without where: there is nothing that takes them`)
@@ -385,30 +475,20 @@ export class Table<R = Any> {
     }
     if (typeof condition !== 'string')
       throw notSupported(`${where}: a condition as an object`, "write it as SQL text: where: 'px > ?'")
-    return JSON.stringify(planPredicate(condition, this.jsonSchema.fields, params as SqlParameters | undefined, where))
+    return JSON.stringify(planPredicate(condition, columns.jsonSchema.fields, params as SqlParameters | undefined, where))
   }
 
-  #bound(
-    where: string,
-    inclusive: 'gte' | 'lte',
-    exclusive: 'gt' | 'lt',
-    range: Range<RowKey> | undefined,
-  ): Bound | undefined {
-    if (range === undefined) return undefined
-    checkFields(`${where}: range`, range, rangeRules)
-    if (range[inclusive] !== undefined && range[exclusive] !== undefined)
-      throw invalidArgument(`${where}: a range has ${inclusive} or ${exclusive}, not both`)
-    const key = range[inclusive] ?? range[exclusive]
-    return key === undefined ? undefined : { key: this.keyValues(key, true), inclusive: range[inclusive] !== undefined }
-  }
-
-  #firstRow(chunk: Parameters<BatchReader['read']>[0] | undefined): R | undefined {
+  #firstRow(columns: Columns, chunk: Parameters<BatchReader['read']>[0] | undefined): R | undefined {
     if (chunk === undefined) return undefined
-    const [batch] = this.#reader.read(chunk)
-    const [row] = [...readRows(this.jsonSchema, batch!)]
+    const [batch] = columns.plainReader.read(chunk)
+    const [row] = [...readRows(columns.plainSchema, batch!)]
     return row as R
   }
 }
+
+const codeOf = (error: unknown): string | undefined => (error as { code?: string } | undefined)?.code
+const isGone = (error: unknown): boolean =>
+  codeOf(error) === 'MARBLE_TABLE_NOT_FOUND' || codeOf(error) === 'MARBLE_CLOSED'
 
 /** A step of a scan; when the signal fires meanwhile, `stop` ends it at its next batch. */
 async function abortable<T>(signal: AbortSignal | undefined, stop: () => void, step: () => Promise<T>): Promise<T> {

@@ -240,6 +240,28 @@ Result<std::shared_ptr<arrow::KeyValueMetadata>> ReadMetadata(const object& in,
   return metadata;
 }
 
+/// Note a field's dictionary in its metadata, in place of what may stand there.
+Status ReadDictionary(const object& field, const std::string& where,
+                      std::shared_ptr<arrow::KeyValueMetadata>* metadata) {
+  if (*metadata != nullptr && (*metadata)->Contains(kDictionaryKey)) {
+    MARBLE_RETURN_NOT_OK((*metadata)->Delete(kDictionaryKey));
+  }
+  object dictionary, index;
+  if (element value; field["dictionary"].get(value) != simdjson::SUCCESS || value.is_null()) {
+    return Status::OK();
+  } else if (value.get_object().get(dictionary) != simdjson::SUCCESS ||
+             dictionary["indexType"].get_object().get(index) != simdjson::SUCCESS) {
+    return Bad(where, "\"dictionary\" must be an object with an \"indexType\"");
+  }
+  MARBLE_ASSIGN_OR_RETURN(const auto name, GetString(index, "name", where));
+  if (name != "int") return Bad(where, "a dictionary's \"indexType\" must be an int");
+  MARBLE_ASSIGN_OR_RETURN(const auto type, ReadInt(index, where));
+  MARBLE_ASSIGN_OR_RETURN(const bool ordered, GetBool(dictionary, "isOrdered", false, where));
+  if (*metadata == nullptr) *metadata = std::make_shared<arrow::KeyValueMetadata>();
+  (*metadata)->Append(kDictionaryKey, type->ToString() + (ordered ? " ordered" : ""));
+  return Status::OK();
+}
+
 /// A type in a plan may come without a name; a column may not.
 enum class Name { kRequired, kOptional };
 
@@ -278,10 +300,6 @@ Result<FieldRef> ReadField(const element& in, const std::string& where, int dept
     MARBLE_ASSIGN_OR_RETURN(name, GetString(field, "name", where));
   }
   const std::string place = where + " '" + std::string(name) + "'";
-  if (field["dictionary"].get(unused) == simdjson::SUCCESS) {
-    return MakeError(ErrorCode::kNotSupported,
-                     "schema JSON, " + place + ": dictionary-encoded columns");
-  }
   MARBLE_ASSIGN_OR_RETURN(const bool nullable, GetBool(field, "nullable", true, place));
   object type;
   if (field["type"].get_object().get(type) != simdjson::SUCCESS) {
@@ -290,6 +308,7 @@ Result<FieldRef> ReadField(const element& in, const std::string& where, int dept
   MARBLE_ASSIGN_OR_RETURN(auto children, ReadFields(field, "children", false, place, depth + 1));
   MARBLE_ASSIGN_OR_RETURN(auto data_type, ReadType(type, children, place));
   MARBLE_ASSIGN_OR_RETURN(auto metadata, ReadMetadata(field, place));
+  MARBLE_RETURN_NOT_OK(ReadDictionary(field, place, &metadata));
   return arrow::field(std::string(name), std::move(data_type), nullable, std::move(metadata));
 }
 
@@ -456,17 +475,19 @@ Result<std::string> TypeJson(const arrow::DataType& type, const std::string& col
 
 Status WriteMetadata(const std::shared_ptr<const arrow::KeyValueMetadata>& metadata,
                      std::string* out) {
-  if (metadata == nullptr || metadata->size() == 0) return Status::OK();
-  out->append(",\"metadata\":[");
+  if (metadata == nullptr) return Status::OK();
+  bool any = false;
   for (int64_t i = 0; i < metadata->size(); ++i) {
-    if (i > 0) out->push_back(',');
+    if (metadata->key(i) == kDictionaryKey) continue;
+    out->append(any ? "," : ",\"metadata\":[");
+    any = true;
     out->append("{\"key\":");
     MARBLE_RETURN_NOT_OK(WriteString(metadata->key(i), out));
     out->append(",\"value\":");
     MARBLE_RETURN_NOT_OK(WriteString(metadata->value(i), out));
     out->push_back('}');
   }
-  out->push_back(']');
+  if (any) out->push_back(']');
   return Status::OK();
 }
 
@@ -482,12 +503,35 @@ Status WriteField(const arrow::Field& field, std::string* out) {
     MARBLE_RETURN_NOT_OK(WriteField(*child, out));
   }
   out->push_back(']');
+  if (const auto dictionary = DictionaryOf(field)) {
+    MARBLE_ASSIGN_OR_RETURN(const std::string index,
+                            TypeJson(*dictionary->index_type, field.name()));
+    out->append(",\"dictionary\":{\"indexType\":").append(index);
+    out->append(dictionary->ordered ? ",\"isOrdered\":true}" : ",\"isOrdered\":false}");
+  }
   MARBLE_RETURN_NOT_OK(WriteMetadata(field.metadata(), out));
   out->push_back('}');
   return Status::OK();
 }
 
 }  // namespace
+
+std::optional<DeclaredDictionary> DictionaryOf(const arrow::Field& field) {
+  const int at = field.metadata() == nullptr ? -1 : field.metadata()->FindKey(kDictionaryKey);
+  if (at < 0) return std::nullopt;
+  std::string text = field.metadata()->value(at);
+  constexpr std::string_view kOrdered = " ordered";
+  DeclaredDictionary dictionary;
+  dictionary.ordered = text.ends_with(kOrdered);
+  if (dictionary.ordered) text.resize(text.size() - kOrdered.size());
+  for (const auto& type : {arrow::int8(), arrow::int16(), arrow::int32(), arrow::int64(),
+                           arrow::uint8(), arrow::uint16(), arrow::uint32(), arrow::uint64()}) {
+    if (type->ToString() == text) dictionary.index_type = type;
+  }
+  // Metadata that somebody else wrote says nothing.
+  if (dictionary.index_type == nullptr) return std::nullopt;
+  return dictionary;
+}
 
 Result<std::shared_ptr<arrow::Schema>> SchemaFromJson(std::string_view json) {
   simdjson::dom::parser parser;

@@ -4,17 +4,31 @@
 // This is how schemas cross to TypeScript and how plans carry types. Types covered: null, bool,
 // int, floatingpoint, decimal, date, time, timestamp, duration, interval, utf8, largeutf8, binary,
 // largebinary, fixedsizebinary, list, largelist, fixedsizelist, struct, map. Others: kNotSupported.
+//
+// A field with "dictionary": {"indexType":{...int},"isOrdered":false} is a field of its values'
+// type whose metadata says so (kDictionaryKey): that is how such columns are stored, and how
+// SchemaToJson finds what it was. An arrow::DictionaryType itself has no JSON.
 #pragma once
 
 #include <arrow/type_fwd.h>
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
 #include "base/status.h"
 
 namespace marble {
+
+/// Of a field's metadata: readers get its values with a dictionary. "int32", "uint8 ordered" …
+inline constexpr char kDictionaryKey[] = "marble.dictionary";
+struct DeclaredDictionary {
+  std::shared_ptr<arrow::DataType> index_type;
+  bool ordered = false;
+};
+/// What a field's metadata says; nullopt: nothing.
+std::optional<DeclaredDictionary> DictionaryOf(const arrow::Field& field);
 
 Result<std::shared_ptr<arrow::Schema>> SchemaFromJson(std::string_view json);
 Result<std::string> SchemaToJson(const arrow::Schema& schema);

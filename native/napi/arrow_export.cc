@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "napi/arrow_layout.h"
+#include "napi/dictionary_columns.h"
 #include "napi/environment.h"
 #include "napi/file_mappings.h"
 #include "napi/node_value.h"
@@ -30,6 +31,7 @@ class CompactWriter {
   size_t size() const { return at_; }
 
   Status Write(const arrow::ArrayData& data, int64_t offset, int64_t length) {
+    if (data.type->id() == arrow::Type::DICTIONARY) return WriteDictionary(data, offset, length);
     MARBLE_ASSIGN_OR_RETURN(Layout layout, LayoutOf(*data.type));
     const int64_t absolute = data.offset + offset;
     int64_t null_count = 0;
@@ -86,6 +88,16 @@ class CompactWriter {
   }
 
  private:
+  /// The indices as a node of their type, whether the dictionary begins anew, what is new in it.
+  Status WriteDictionary(const arrow::ArrayData& data, int64_t offset, int64_t length) {
+    arrow::ArrayData indices(data);
+    indices.type = static_cast<const arrow::DictionaryType&>(*data.type).index_type();
+    indices.dictionary = nullptr;
+    indices.child_data.clear();
+    MARBLE_RETURN_NOT_OK(Write(indices, offset, length));
+    meta_->push_back(DictionaryColumns::BeginsAnew(data) ? 1 : 0);
+    return Write(*data.dictionary, 0, data.dictionary->length);
+  }
   static const uint8_t* Buffer(const arrow::ArrayData& data, int index) {
     return data.buffers[index] == nullptr ? nullptr : data.buffers[index]->data();
   }
@@ -141,6 +153,18 @@ void PushHeader(std::vector<double>* meta, int64_t rows, int64_t first, int64_t 
   meta->push_back(static_cast<double>(rows));
   meta->push_back(static_cast<double>(first));
   meta->push_back(static_cast<double>(whole));
+}
+
+// Append a column that a file does not have: nulls without a buffer, which JavaScript makes itself.
+Status DescribeNulls(const arrow::DataType& type, int64_t rows, std::vector<double>* meta) {
+  MARBLE_ASSIGN_OR_RETURN(Layout shape, LayoutOf(type));
+  meta->push_back(static_cast<double>(rows));
+  meta->push_back(static_cast<double>(rows));
+  for (int i = 0; i < 2 * NumBuffers(shape.shape); ++i) meta->push_back(0);
+  for (const auto& child : type.fields()) {
+    MARBLE_RETURN_NOT_OK(DescribeNulls(*child->type(), 0, meta));
+  }
+  return Status::OK();
 }
 
 // Append nodes and spans of a file's column; advances the positions behind it.
@@ -237,20 +261,16 @@ Result<ExportedBatch> DescribeBatch(const lsm::ScanBatch& scan, const arrow::Sch
   exported.batch = scan.batch;
   const lsm::BatchLayout& layout = scan.sst->layout(scan.sst_batch);
   PushHeader(&exported.meta, scan.batch->num_rows(), scan.first_row, layout.rows);
-  // Positions of each column of the table in the file's layout.
-  std::vector<std::pair<size_t, size_t>> starts;
-  size_t node = 0;
-  size_t buffer = 0;
-  for (const auto& field : schema.fields()) {
-    starts.emplace_back(node, buffer);
-    MARBLE_ASSIGN_OR_RETURN(LayoutSize size, MeasureLayout(*field->type()));
-    node += size.nodes;
-    buffer += size.buffers;
-  }
   for (int column : columns) {
-    auto [at_node, at_buffer] = starts[column];
-    MARBLE_RETURN_NOT_OK(DescribeColumn(*schema.field(column)->type(), layout, &at_node, &at_buffer,
-                                        &exported.meta));
+    const arrow::DataType& type = *schema.field(column)->type();
+    const auto first = scan.sst->column_layout(column);
+    if (!first) {
+      MARBLE_RETURN_NOT_OK(DescribeNulls(type, layout.rows, &exported.meta));
+      continue;
+    }
+    size_t node = first->nodes;
+    size_t buffer = first->buffers;
+    MARBLE_RETURN_NOT_OK(DescribeColumn(type, layout, &node, &buffer, &exported.meta));
   }
   return exported;
 }

@@ -5,7 +5,10 @@
 // many batches crosses in one call, as one Float64Array:
 //   per batch: index of its buffer, rows, first row, rows of the whole batch in the buffer,
 //   zeroCopy
-//     per node, depth-first: length, null count, then (offset, length) of each of its buffers
+//     per node, depth-first: length, null count, then (offset, length) of each of its buffers.
+//     Nulls alone without a validity bitmap: a column that the file does not have
+//     Of a column with a dictionary: its indices, then 1 if the dictionary begins anew, else 0,
+//     then a node of the values that are new in it
 // lib/arrow/export.ts reads it in the same order.
 #pragma once
 

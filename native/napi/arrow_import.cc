@@ -263,7 +263,64 @@ class Importer {
   uint32_t next_buffer_ = 0;
 };
 
+/// A nested type with other children.
+Result<std::shared_ptr<arrow::DataType>> WithChildren(const arrow::DataType& type,
+                                                      const arrow::FieldVector& children) {
+  switch (type.id()) {
+    case arrow::Type::LIST:
+      return arrow::list(children[0]);
+    case arrow::Type::LARGE_LIST:
+      return arrow::large_list(children[0]);
+    case arrow::Type::FIXED_SIZE_LIST:
+      return arrow::fixed_size_list(children[0],
+                                    static_cast<const arrow::FixedSizeListType&>(type).list_size());
+    case arrow::Type::STRUCT:
+      return arrow::struct_(children);
+    case arrow::Type::MAP:
+      return arrow::MapType::Make(children[0],
+                                  static_cast<const arrow::MapType&>(type).keys_sorted());
+    default:
+      return MakeError(ErrorCode::kNotSupported, "dictionaries within " + type.ToString());
+  }
+}
+
+Result<std::shared_ptr<arrow::ArrayData>> Decode(const std::shared_ptr<arrow::ArrayData>& data) {
+  if (data->type->id() == arrow::Type::DICTIONARY) {
+    const arrow::DictionaryArray array(data);
+    MARBLE_ASSIGN_OR_RETURN(const auto values,
+                            arrow::compute::Take(*array.dictionary(), *array.indices()));
+    return Decode(values->data());
+  }
+  arrow::ArrayDataVector children;
+  arrow::FieldVector fields;
+  bool changed = false;
+  for (size_t i = 0; i < data->child_data.size(); ++i) {
+    MARBLE_ASSIGN_OR_RETURN(auto child, Decode(data->child_data[i]));
+    changed = changed || child != data->child_data[i];
+    fields.push_back(data->type->field(static_cast<int>(i))->WithType(child->type));
+    children.push_back(std::move(child));
+  }
+  if (!changed) return data;
+  auto out = data->Copy();
+  out->child_data = std::move(children);
+  MARBLE_ASSIGN_OR_RETURN(out->type, WithChildren(*data->type, fields));
+  return out;
+}
+
 }  // namespace
+
+Result<std::shared_ptr<arrow::RecordBatch>> DecodeDictionaries(
+    const std::shared_ptr<arrow::RecordBatch>& batch) {
+  arrow::ArrayDataVector columns;
+  arrow::FieldVector fields;
+  for (int c = 0; c < batch->num_columns(); ++c) {
+    MARBLE_ASSIGN_OR_RETURN(auto column, Decode(batch->column_data(c)));
+    fields.push_back(batch->schema()->field(c)->WithType(column->type));
+    columns.push_back(std::move(column));
+  }
+  return arrow::RecordBatch::Make(arrow::schema(std::move(fields)), batch->num_rows(),
+                                  std::move(columns));
+}
 
 Result<std::shared_ptr<arrow::Schema>> CachedSchema(Environment* environment,
                                                     const std::string& json) {

@@ -25,6 +25,11 @@ class Environment;
 Result<std::shared_ptr<arrow::RecordBatch>> ImportBatch(
     napi_env env, napi_value batch, const std::shared_ptr<arrow::Schema>& default_schema);
 
+/// The batch with the values of its dictionaries, at whatever depth, in place of indices: how they
+/// are stored.
+Result<std::shared_ptr<arrow::RecordBatch>> DecodeDictionaries(
+    const std::shared_ptr<arrow::RecordBatch>& batch);
+
 /// Bring a batch into a table's shape: columns by name, missing nullable ones null. kSchema names
 /// the column that does not fit.
 Result<std::shared_ptr<arrow::RecordBatch>> ConformBatch(

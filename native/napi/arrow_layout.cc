@@ -55,15 +55,4 @@ int NumBuffers(Shape shape) {
   return 0;
 }
 
-Result<LayoutSize> MeasureLayout(const arrow::DataType& type) {
-  MARBLE_ASSIGN_OR_RETURN(Layout layout, LayoutOf(type));
-  LayoutSize size{1, NumBuffers(layout.shape)};
-  for (const auto& child : type.fields()) {
-    MARBLE_ASSIGN_OR_RETURN(LayoutSize inner, MeasureLayout(*child->type()));
-    size.nodes += inner.nodes;
-    size.buffers += inner.buffers;
-  }
-  return size;
-}
-
 }  // namespace marble::napi

@@ -32,11 +32,4 @@ Result<Layout> LayoutOf(const arrow::DataType& type);
 /// Buffers of a node itself, without its children.
 int NumBuffers(Shape shape);
 
-/// Nodes and buffers of a type with all its children.
-struct LayoutSize {
-  int64_t nodes = 0;
-  int64_t buffers = 0;
-};
-Result<LayoutSize> MeasureLayout(const arrow::DataType& type);
-
 }  // namespace marble::napi

@@ -3,7 +3,6 @@
 #include <arrow/type.h>
 
 #include <memory>
-#include <numeric>
 #include <string>
 #include <utility>
 #include <vector>
@@ -12,6 +11,7 @@
 #include "napi/arrow_export.h"
 #include "napi/bindings.h"
 #include "napi/database_handle.h"
+#include "napi/dictionary_columns.h"
 #include "napi/environment.h"
 #include "napi/node_value.h"
 #include "napi/promise_task.h"
@@ -28,16 +28,17 @@ class ChangesHandle final : public Handle {
         database(std::move(database)),
         feed(std::move(feed)),
         strand(std::make_shared<Strand>()),
-        columns(static_cast<size_t>(this->feed->schema()->num_fields())) {
-    std::iota(columns.begin(), columns.end(), 0);
-  }
+        schema(this->feed->schema()),
+        dictionaries(std::make_unique<DictionaryColumns>(*schema)) {}
   /// What it holds is freed by whoever uses it last.
   void Close() override { feed->Cancel(); }
 
   const std::shared_ptr<DatabaseHandle> database;
   const std::unique_ptr<lsm::ChangeFeed> feed;
   const std::shared_ptr<Strand> strand;
-  std::vector<int> columns;
+  // That JavaScript knows; on the strand.
+  std::shared_ptr<arrow::Schema> schema;
+  std::unique_ptr<DictionaryColumns> dictionaries;
 };
 
 // function changesOpen(database: DatabaseHandle, table: string, behind?: bigint): { handle:
@@ -77,18 +78,20 @@ napi_value ChangesOpen(napi_env env, napi_callback_info info) {
   return object;
 }
 
-// function changesNext(changes: ChangesHandle, waitMs: number): Promise<BatchChunk | undefined>
+// function changesNext(changes: ChangesHandle, waitMs: number): Promise<{ chunk: BatchChunk,
+// schema?: string } | undefined>
 napi_value ChangesNext(napi_env env, napi_callback_info info) {
   Arguments<2> args(env, info);
   auto changes = SharedHandleOf<ChangesHandle>(env, args[0]);
   int64_t wait_ms = 0;
   if (changes == nullptr || !ReadInt64(env, args[1], "waitMs", &wait_ms)) return nullptr;
   auto batches = std::make_shared<std::vector<ExportedBatch>>();
+  auto changed = std::make_shared<std::string>();  // the columns, if they are others than before
   return StartTask(
       env,
       {.strand = changes->strand,
        .work =
-           [changes, batches, wait_ms] {
+           [changes, batches, changed, wait_ms] {
              MARBLE_ASSIGN_OR_RETURN(const auto next, changes->feed->Next(wait_ms));
              if (!next) return Status::OK();
              if (!next->ranges.empty()) {
@@ -96,14 +99,29 @@ napi_value ChangesNext(napi_env env, napi_callback_info info) {
                                 "a range of keys was deleted, which a batch of rows cannot say; "
                                 "read the table and follow its changes from there");
              }
-             MARBLE_ASSIGN_OR_RETURN(ExportedBatch batch, CopyBatch(*next->rows, changes->columns));
-             batches->push_back(std::move(batch));
+             if (changes->feed->schema() != changes->schema) {
+               changes->schema = changes->feed->schema();
+               changes->dictionaries = std::make_unique<DictionaryColumns>(*changes->schema);
+               MARBLE_ASSIGN_OR_RETURN(*changed, SchemaToJson(*changes->schema));
+             }
+             const auto columns = AllColumns(static_cast<size_t>(next->rows->num_columns()));
+             MARBLE_ASSIGN_OR_RETURN(const auto parts, changes->dictionaries->Encode(next->rows));
+             for (const auto& part : parts) {
+               MARBLE_ASSIGN_OR_RETURN(ExportedBatch batch, CopyBatch(*part, columns));
+               batches->push_back(std::move(batch));
+             }
              return Status::OK();
            },
        .result =
-           [changes, batches](napi_env env) {
-             return batches->empty() ? Undefined(env)
-                                     : DeliverBatches(env, std::move(*batches), changes->columns);
+           [batches, changed](napi_env env) {
+             if (batches->empty()) return Undefined(env);
+             napi_value object = MakeObject(env);
+             // In memory: nothing is left to copy.
+             SetProperty(env, object, "chunk", DeliverBatches(env, std::move(*batches), {}));
+             if (!changed->empty()) {
+               SetProperty(env, object, "schema", MakeString(env, *changed));
+             }
+             return object;
            }});
 }
 

@@ -1,5 +1,4 @@
 // Checkpoints, backups, and what is done with folders of closed databases. Reports cross as JSON.
-#include <atomic>
 #include <memory>
 #include <string>
 #include <utility>
@@ -12,34 +11,12 @@
 #include "napi/database_handle.h"
 #include "napi/environment.h"
 #include "napi/node_value.h"
+#include "napi/operation_handle.h"
 #include "napi/promise_task.h"
 
 namespace marble::napi {
 
 namespace {
-
-/// A long call that JavaScript may cancel and ask how far it is. Cancelled when the environment
-/// ends, since its worker threads are joined then.
-class OperationHandle final : public Handle {
- public:
-  static constexpr Kind kKind = Kind::kOperation;
-  OperationHandle() : Handle(kKind) {}
-  void Close() override { cancelled.store(true); }
-
-  static lsm::CopyControl ControlOf(const std::shared_ptr<OperationHandle>& operation) {
-    lsm::CopyControl control;
-    control.progress = [operation](uint64_t done, uint64_t total) {
-      operation->total.store(total);
-      operation->done.store(done);
-    };
-    control.cancelled = [operation] { return operation->cancelled.load(); };
-    return control;
-  }
-
-  std::atomic<bool> cancelled{false};
-  std::atomic<uint64_t> done{0};
-  std::atomic<uint64_t> total{0};
-};
 
 // function operationNew(): OperationHandle
 napi_value OperationNew(napi_env env, napi_callback_info info) {

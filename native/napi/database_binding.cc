@@ -11,6 +11,7 @@
 #include "napi/environment.h"
 #include "napi/file_mappings.h"
 #include "napi/node_value.h"
+#include "napi/operation_handle.h"
 #include "napi/promise_task.h"
 
 namespace marble::napi {
@@ -121,13 +122,36 @@ napi_value DatabaseFlush(napi_env env, napi_callback_info info) {
   return StartOnDatabase(env, database, true, [](lsm::DB* db) { return db->Flush(); });
 }
 
-// function databaseCompact(database: DatabaseHandle, table: string): Promise<void>
+// function databaseCompact(database: DatabaseHandle, table: string, lower: Bound | undefined,
+// upper: Bound | undefined, operation: OperationHandle): Promise<void>
 napi_value DatabaseCompact(napi_env env, napi_callback_info info) {
-  Arguments<2> args(env, info);
+  Arguments<5> args(env, info);
   auto database = SharedHandleOf<DatabaseHandle>(env, args[0]);
   std::string table;
   if (database == nullptr || !ReadString(env, args[1], "table", &table)) return nullptr;
-  return StartOnDatabase(env, database, true, [table](lsm::DB* db) { return db->Compact(table); });
+  auto operation = SharedHandleOf<OperationHandle>(env, args[4]);
+  if (operation == nullptr) return nullptr;
+  if (Status open = database->CheckOpen(); !open.ok()) return RejectedPromise(env, open);
+  lsm::ScanRange range;
+  bool nothing = false;
+  if (!table.empty()) {
+    Result<lsm::TableHandle> handle = database->db()->GetTable(table);
+    if (!handle.ok()) return RejectedPromise(env, handle.status());
+    if (!ReadKeyRange(env, args[2], args[3], *handle, &range, &nothing)) return nullptr;
+  }
+  // Not on the strand of writes, which go on meanwhile.
+  return StartTask(
+      env, {.strand = nullptr,
+            .work =
+                [database, table, range, nothing, operation] {
+                  if (nothing) return Status::OK();
+                  const lsm::CopyControl control = OperationHandle::ControlOf(operation);
+                  lsm::CompactOptions options;
+                  options.progress = control.progress;
+                  options.cancelled = control.cancelled;
+                  return database->db()->CompactRange(table, range.lower, range.upper, options);
+                },
+            .result = nullptr});
 }
 
 // function databaseSync(database: DatabaseHandle): Promise<void>
@@ -340,28 +364,18 @@ napi_value DatabaseOpenTable(napi_env env, napi_callback_info info) {
   auto database = SharedHandleOf<DatabaseHandle>(env, args[0]);
   std::string name;
   if (database == nullptr || !ReadString(env, args[1], "name", &name)) return nullptr;
-  auto open = [&]() -> Result<std::pair<lsm::TableHandle, std::string>> {
+  auto open = [&]() -> Result<lsm::TableHandle> {
     MARBLE_RETURN_NOT_OK(database->CheckOpen());
-    MARBLE_ASSIGN_OR_RETURN(lsm::TableHandle table, database->db()->GetTable(name));
-    MARBLE_ASSIGN_OR_RETURN(std::string json, SchemaToJson(*lsm::DescriptorOf(table).schema));
-    return std::make_pair(std::move(table), std::move(json));
+    return database->db()->GetTable(name);
   };
   auto opened = open();
   if (!opened.ok()) {
     ThrowStatus(env, opened.status());
     return nullptr;
   }
-  const lsm::TableDescriptor& descriptor = lsm::DescriptorOf(opened->first);
-  napi_value object = MakeObject(env);
-  napi_value keys = MakeArray(env, descriptor.key_columns.size());
-  for (size_t i = 0; i < descriptor.key_columns.size(); ++i) {
-    napi_set_element(env, keys, static_cast<uint32_t>(i),
-                     MakeNumber(env, descriptor.key_columns[i]));
-  }
-  SetProperty(env, object, "handle",
-              WrapHandle(env, std::make_shared<TableBinding>(database, opened->first)));
-  SetProperty(env, object, "schema", MakeString(env, opened->second));
-  SetProperty(env, object, "primaryKey", keys);
+  napi_value object = OpenedTable(env, database, *opened);
+  if (object == nullptr) return nullptr;
+  const lsm::TableDescriptor& descriptor = lsm::DescriptorOf(*opened);
   SetProperty(env, object, "isState", MakeBool(env, descriptor.is_state_family));
   return object;
 }
@@ -492,6 +506,28 @@ napi_value DatabaseOn(napi_env env, napi_callback_info info) {
 }
 
 }  // namespace
+
+napi_value OpenedTable(napi_env env, std::shared_ptr<DatabaseHandle> database,
+                       lsm::TableHandle table) {
+  const lsm::TableDescriptor& descriptor = lsm::DescriptorOf(table);
+  Result<std::string> schema = SchemaToJson(*descriptor.schema);
+  if (!schema.ok()) {
+    ThrowStatus(env, schema.status());
+    return nullptr;
+  }
+  napi_value object = MakeObject(env);
+  napi_value keys = MakeArray(env, descriptor.key_columns.size());
+  for (size_t i = 0; i < descriptor.key_columns.size(); ++i) {
+    napi_set_element(env, keys, static_cast<uint32_t>(i),
+                     MakeNumber(env, descriptor.key_columns[i]));
+  }
+  SetProperty(
+      env, object, "handle",
+      WrapHandle(env, std::make_shared<TableBinding>(std::move(database), std::move(table))));
+  SetProperty(env, object, "schema", MakeString(env, *schema));
+  SetProperty(env, object, "primaryKey", keys);
+  return object;
+}
 
 void RegisterDatabase(napi_env env, napi_value exports) {
   Export(env, exports, "databaseOpen", DatabaseOpen);

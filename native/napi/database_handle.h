@@ -89,6 +89,15 @@ class WriteBatchHandle : public Handle {
 bool ReadSnapshot(napi_env env, napi_value value, const DatabaseHandle* database,
                   lsm::ReadOptions* options);
 
+/// A range of keys from its two bounds, each { key, inclusive } or undefined: open. `nothing`: no
+/// key can lie in it. False: an exception is pending.
+bool ReadKeyRange(napi_env env, napi_value lower, napi_value upper, const lsm::TableHandle& table,
+                  lsm::ScanRange* range, bool* nothing);
+
+/// { handle, schema, primaryKey } of a table; nullptr with an exception pending.
+napi_value OpenedTable(napi_env env, std::shared_ptr<DatabaseHandle> database,
+                       lsm::TableHandle table);
+
 /// A key as an array of values, one for each key column (fewer: a prefix, where allowed).
 bool ReadKey(napi_env env, napi_value array, const lsm::TableHandle& table, bool allow_prefix,
              std::string* encoded);

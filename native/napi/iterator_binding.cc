@@ -18,6 +18,7 @@
 #include "napi/arrow_export.h"
 #include "napi/bindings.h"
 #include "napi/database_handle.h"
+#include "napi/dictionary_columns.h"
 #include "napi/environment.h"
 #include "napi/node_value.h"
 #include "napi/promise_task.h"
@@ -76,6 +77,29 @@ class IteratorHandle : public Handle {
     return Status::OK();
   }
 
+  /// Make a batch ready to cross; `copied` grows by what was copied of it.
+  Status Export(const lsm::ScanBatch& step, std::vector<ExportedBatch>* out, size_t* copied) {
+    const arrow::Schema& schema = *lsm::DescriptorOf(table).schema;
+    if (dictionaries == nullptr) {
+      arrow::FieldVector fields;
+      for (const int column : columns) fields.push_back(schema.field(column));
+      dictionaries = std::make_unique<DictionaryColumns>(fields);
+    }
+    if (!dictionaries->any()) {
+      MARBLE_ASSIGN_OR_RETURN(ExportedBatch batch, DescribeBatch(step, schema, columns));
+      *copied += batch.bytes.size();
+      out->push_back(std::move(batch));
+      return Status::OK();
+    }
+    MARBLE_ASSIGN_OR_RETURN(const auto parts, dictionaries->Encode(step.batch));
+    for (const auto& part : parts) {
+      MARBLE_ASSIGN_OR_RETURN(ExportedBatch batch, CopyBatch(*part, AllColumns(columns.size())));
+      *copied += batch.bytes.size();
+      out->push_back(std::move(batch));
+    }
+    return Status::OK();
+  }
+
   const std::shared_ptr<DatabaseHandle> database;
   const lsm::TableHandle table;
   const bool is_state;
@@ -87,6 +111,7 @@ class IteratorHandle : public Handle {
   std::atomic<bool> busy{false};
   bool finished = false;
   std::unique_ptr<lsm::Iterator> iterator;
+  std::unique_ptr<DictionaryColumns> dictionaries;  // null: not asked for yet
   // Of state scans: entries of this batch from `position` on were not yet delivered.
   lsm::ScanBatch current;
   int64_t position = 0;
@@ -158,22 +183,7 @@ bool ReadScanOptions(napi_env env, napi_value object, IteratorHandle* iterator) 
   };
   lsm::ScanOptions& options = iterator->options;
   bool nothing = false;
-  auto codec = lsm::CodecOf(iterator->table);
-  auto encode = [&](napi_value key, std::string* encoded, bool* whole) {
-    if (is_state) {
-      *whole = true;
-      BytesArgument bytes;
-      if (!bytes.Read(env, key, "key")) return false;
-      *encoded = bytes.view();
-      return true;
-    }
-    uint32_t values = 0;
-    napi_get_array_length(env, key, &values);
-    *whole = codec != nullptr && values == static_cast<uint32_t>(codec->num_columns());
-    return ReadKey(env, key, iterator->table, true, encoded);
-  };
-  if (!ReadBound(env, get("lower"), true, encode, &options.range.lower, &nothing) ||
-      !ReadBound(env, get("upper"), false, encode, &options.range.upper, &nothing) ||
+  if (!ReadKeyRange(env, get("lower"), get("upper"), iterator->table, &options.range, &nothing) ||
       !ReadBool(env, get("reverse"), &options.reverse) ||
       !ReadSnapshot(env, get("snapshot"), iterator->database.get(), &options.read)) {
     return false;
@@ -183,10 +193,6 @@ bool ReadScanOptions(napi_env env, napi_value object, IteratorHandle* iterator) 
   }
   if (napi_value rows = get("batchRows"); !IsNullish(env, rows)) {
     if (!ReadInt64(env, rows, "batchRows", &options.batch_rows)) return false;
-  }
-  if (!options.range.lower.empty() && !options.range.upper.empty() &&
-      options.range.lower >= options.range.upper) {
-    nothing = true;
   }
   iterator->finished = nothing || options.limit == 0;
   if (napi_value columns = get("columns"); !IsNullish(env, columns)) {
@@ -205,7 +211,12 @@ bool ReadScanOptions(napi_env env, napi_value object, IteratorHandle* iterator) 
   if (options.read.snapshot == nullptr) {
     options.read.snapshot = iterator->database->db()->GetSnapshot();
   }
-  return true;
+  // With the snapshot taken, the columns are those that the scan will see, whoever changes them.
+  const Status columns =
+      is_state ? Status::OK()
+               : iterator->database->db()->CheckColumns(iterator->table, options.read);
+  if (!columns.ok()) ThrowStatus(env, columns);
+  return columns.ok();
 }
 
 // function tableScan(table: TableHandle, options: NativeScanOptions): IteratorHandle
@@ -245,36 +256,31 @@ napi_value IteratorNextBatches(napi_env env, napi_callback_info info) {
   if (iterator == nullptr || !ReadInt64(env, args[1], "maxBatches", &wanted)) return nullptr;
   const size_t max_batches = std::clamp<int64_t>(wanted, 1, kChunkBatches);
   auto batches = std::make_shared<std::vector<ExportedBatch>>();
-  return StartTask(env, {.strand = iterator->strand,
-                         .work =
-                             [iterator, batches, max_batches] {
-                               size_t copied = 0;
-                               while (!iterator->finished && batches->size() < max_batches &&
-                                      copied < kChunkBytes) {
-                                 lsm::ScanBatch next;
-                                 MARBLE_RETURN_NOT_OK(iterator->Next(&next));
-                                 if (next.batch == nullptr) {
-                                   iterator->finished = true;
-                                   iterator->iterator = nullptr;
-                                   break;
-                                 }
-                                 if (next.batch->num_rows() == 0) continue;
-                                 MARBLE_ASSIGN_OR_RETURN(
-                                     ExportedBatch batch,
-                                     DescribeBatch(next, *lsm::DescriptorOf(iterator->table).schema,
-                                                   iterator->columns));
-                                 copied += batch.bytes.size();
-                                 batches->push_back(std::move(batch));
-                               }
-                               return Status::OK();
-                             },
-                         .result =
-                             [iterator, batches](napi_env env) {
-                               return batches->empty()
-                                          ? Undefined(env)
-                                          : DeliverBatches(env, std::move(*batches),
-                                                           AllColumns(iterator->columns.size()));
-                             }});
+  return StartTask(
+      env,
+      {.strand = iterator->strand,
+       .work =
+           [iterator, batches, max_batches] {
+             size_t copied = 0;
+             while (!iterator->finished && batches->size() < max_batches && copied < kChunkBytes) {
+               lsm::ScanBatch next;
+               MARBLE_RETURN_NOT_OK(iterator->Next(&next));
+               if (next.batch == nullptr) {
+                 iterator->finished = true;
+                 iterator->iterator = nullptr;
+                 break;
+               }
+               if (next.batch->num_rows() == 0) continue;
+               MARBLE_RETURN_NOT_OK(iterator->Export(next, batches.get(), &copied));
+             }
+             return Status::OK();
+           },
+       .result =
+           [iterator, batches](napi_env env) {
+             return batches->empty() ? Undefined(env)
+                                     : DeliverBatches(env, std::move(*batches),
+                                                      AllColumns(iterator->columns.size()));
+           }});
 }
 
 // function iteratorCount(iterator: IteratorHandle): Promise<bigint>
@@ -405,6 +411,32 @@ napi_value IteratorClose(napi_env env, napi_callback_info info) {
 }
 
 }  // namespace
+
+bool ReadKeyRange(napi_env env, napi_value lower, napi_value upper, const lsm::TableHandle& table,
+                  lsm::ScanRange* range, bool* nothing) {
+  const lsm::TableDescriptor& descriptor = lsm::DescriptorOf(table);
+  const auto encode = [&](napi_value key, std::string* encoded, bool* whole) {
+    if (descriptor.is_state_family) {
+      *whole = true;
+      BytesArgument bytes;
+      if (!bytes.Read(env, key, "key")) return false;
+      *encoded = bytes.view();
+      return true;
+    }
+    uint32_t values = 0;
+    napi_get_array_length(env, key, &values);
+    *whole = values == descriptor.key_columns.size() && values > 0;
+    return ReadKey(env, key, table, true, encoded);
+  };
+  if (!ReadBound(env, lower, true, encode, &range->lower, nothing) ||
+      !ReadBound(env, upper, false, encode, &range->upper, nothing)) {
+    return false;
+  }
+  if (!range->lower.empty() && !range->upper.empty() && range->lower >= range->upper) {
+    *nothing = true;
+  }
+  return true;
+}
 
 void RegisterIterator(napi_env env, napi_value exports) {
   Export(env, exports, "tableScan", TableScan);

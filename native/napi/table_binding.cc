@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/arrow_types.h"
 #include "napi/arrow_export.h"
 #include "napi/arrow_import.h"
 #include "napi/bindings.h"
@@ -276,6 +277,59 @@ napi_value TableGetAsync(napi_env env, napi_callback_info info) {
                 }});
 }
 
+// function tableIsCurrent(table: TableHandle): boolean
+napi_value TableIsCurrent(napi_env env, napi_callback_info info) {
+  Arguments<1> args(env, info);
+  auto* table = HandleOf<TableBinding>(env, args[0]);
+  return table == nullptr ? nullptr : MakeBool(env, lsm::IsCurrent(table->table));
+}
+
+// function tableCurrent(table: TableHandle): { handle: TableHandle, schema: string, primaryKey:
+// number[] }
+napi_value TableCurrent(napi_env env, napi_callback_info info) {
+  Arguments<1> args(env, info);
+  auto* table = OpenTable(env, args[0]);
+  if (table == nullptr) return nullptr;
+  auto current = table->database->db()->CurrentTable(table->table);
+  if (!current.ok()) {
+    ThrowStatus(env, current.status());
+    return nullptr;
+  }
+  return OpenedTable(env, table->database, *std::move(current));
+}
+
+// function tableAlter(table: TableHandle, kind: string, column: string, change: string):
+// Promise<void>
+napi_value TableAlter(napi_env env, napi_callback_info info) {
+  Arguments<4> args(env, info);
+  auto table = SharedHandleOf<TableBinding>(env, args[0]);
+  std::string kind, column, change;
+  if (table == nullptr || !ReadString(env, args[1], "kind", &kind) ||
+      !ReadString(env, args[2], "column", &column) ||
+      !ReadString(env, args[3], "change", &change)) {
+    return nullptr;
+  }
+  if (Status open = table->database->CheckOpen(); !open.ok()) return RejectedPromise(env, open);
+  return StartTask(
+      env, {.strand = table->database->writes(),  // behind the writes that were called before
+            .work = [table, kind, column, change]() -> Status {
+              lsm::TableChange to;
+              if (kind == "add") {
+                // A schema of one field.
+                MARBLE_ASSIGN_OR_RETURN(const auto schema, SchemaFromJson(change));
+                to = lsm::TableChange::AddColumn(schema->field(0));
+              } else if (kind == "drop") {
+                to = lsm::TableChange::DropColumn(column);
+              } else {
+                to = lsm::TableChange::RenameColumn(column, change);
+              }
+              lsm::DB* db = table->database->db();
+              MARBLE_ASSIGN_OR_RETURN(const auto now, db->CurrentTable(table->table));
+              return db->AlterTable(lsm::DescriptorOf(now).name, to).status();
+            },
+            .result = nullptr});
+}
+
 // function tableHasCells(table: TableHandle): boolean
 napi_value TableHasCells(napi_env env, napi_callback_info info) {
   Arguments<1> args(env, info);
@@ -353,8 +407,9 @@ Result<arrow::RecordBatchVector> ReadIpc(const std::shared_ptr<arrow::Buffer>& b
     if (!all.ok()) return wrong(all.status());
     batches = std::move(*all);
   }
-  for (const auto& batch : batches) {
+  for (auto& batch : batches) {
     if (Status valid = batch->ValidateFull(); !valid.ok()) return wrong(valid);
+    MARBLE_ASSIGN_OR_RETURN(batch, DecodeDictionaries(batch));
   }
   return batches;
 }
@@ -432,6 +487,9 @@ void RegisterTable(napi_env env, napi_value exports) {
   Export(env, exports, "tableGetBatch", TableGetBatch);
   Export(env, exports, "tableGetAsync", TableGetAsync);
   Export(env, exports, "tableHasCells", TableHasCells);
+  Export(env, exports, "tableIsCurrent", TableIsCurrent);
+  Export(env, exports, "tableCurrent", TableCurrent);
+  Export(env, exports, "tableAlter", TableAlter);
   Export(env, exports, "tableInsert", TableInsert);
   Export(env, exports, "tableInsertIpc", TableInsertIpc);
   Export(env, exports, "tableDelete", TableDelete);

@@ -1,8 +1,11 @@
 import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
+import { readdirSync } from 'node:fs'
+import { join } from 'node:path'
 import * as arrow from 'apache-arrow'
 import { Database } from 'marbledb'
 import { schemaFromJson, schemaToJson } from '../../../dist/arrow/json-schema.js'
-import { withDatabase } from '../helpers.js'
+import { collect, withCode, withDatabase } from '../helpers.js'
 
 const field = (name: string, type: arrow.DataType, nullable = true): arrow.Field =>
   new arrow.Field(name, type, nullable)
@@ -64,8 +67,87 @@ const cases: { type: arrow.DataType; values: unknown[]; out?: unknown[] }[] = [
     values: [new Map([['k', 1n]]), new Map(), null, { z: 5 }],
     out: [new Map([['k', 1n]]), new Map(), null, new Map([['z', 5n]])],
   },
+  { type: new arrow.Null(), values: [null, null] },
+  { type: new arrow.Float16(), values: [1.5, -0.25, 65504, 2 ** -24, -0, Number.NaN, Number.NEGATIVE_INFINITY, null] },
+  { type: new arrow.Decimal(4, 38, 128), values: ['-99999999999999999999999999.0001', '0.0000', null] },
+  { type: new arrow.Decimal(1, 60, 256), values: [`${'9'.repeat(59)}.5`, '-0.5', null] },
+  { type: new arrow.TimeSecond(), values: [0, 86_399, null] },
+  { type: new arrow.TimeNanosecond(), values: [0n, 86_399_999_999_999n, null] },
+  { type: new arrow.DurationSecond(), values: [-5n, 2n ** 40n, null] },
+  { type: new arrow.DurationMicrosecond(), values: [-5n, 0n, null] },
+  { type: new arrow.DurationNanosecond(), values: [2n ** 62n, null] },
+  { type: new arrow.IntervalYearMonth(), values: [-14, 27, null] },
+  { type: new arrow.IntervalDayTime(), values: [{ days: -3, milliseconds: 86_400_001 }, null] },
+  {
+    type: new arrow.IntervalMonthDayNano(),
+    values: [{ months: 1, days: -2, nanoseconds: -3n }, { months: 0, days: 0, nanoseconds: 2n ** 40n }, null],
+  },
+  { type: new arrow.LargeList(field('item', new arrow.Int64())), values: [[1n, null], [], null] },
+  { type: new arrow.Dictionary(new arrow.Utf8(), new arrow.Int32()), values: ['b', 'a', null, 'b', ''] },
+  { type: new arrow.Dictionary(new arrow.Int64(), new arrow.Uint8()), values: [5n, 5n, null, -(2n ** 63n)] },
+  { type: new arrow.Dictionary(new arrow.Float64(), new arrow.Int8()), values: [Number.NaN, 0.5, null, 0.5] },
+  { type: new arrow.Dictionary(new arrow.Bool(), new arrow.Int16()), values: [true, null, false, true] },
+  {
+    type: new arrow.Dictionary(new arrow.TimestampMillisecond(), new arrow.Uint16(), null, true),
+    values: [5000, null, 5000],
+  },
+  { type: new arrow.Dictionary(new arrow.Decimal(2, 10, 128), new arrow.Int32()), values: ['1.50', '1.50', null] },
+  { type: new arrow.Dictionary(list, new arrow.Int32()), values: [['a'], null, ['a', null], []] },
+  {
+    type: new arrow.List(field('item', new arrow.Dictionary(new arrow.Utf8(), new arrow.Int16()))),
+    values: [['x', 'y', null], [], null, ['y', 'y']],
+  },
+  {
+    type: new arrow.Struct([
+      field('a', new arrow.Dictionary(new arrow.Utf8(), new arrow.Int32())),
+      field('b', new arrow.List(field('item', new arrow.Dictionary(new arrow.Binary(), new arrow.Int64())))),
+    ]),
+    values: [{ a: 'x', b: [Buffer.from('1'), Buffer.from('1')] }, { a: null, b: null }, null, { a: 'x', b: [null] }],
+  },
   { type: new arrow.FixedSizeList(2, field('item', new arrow.Float64())), values: [[1, 2], null, [3, null]] },
 ]
+
+/** Column v of a file as JSON: numbers as what they say, bytes as hex; temporal values as integers of their unit. */
+const printColumn = `
+import sys, json, decimal, pyarrow as pa
+def shape(v):
+    if v is None or isinstance(v, (bool, str)): return v
+    if isinstance(v, (int, float)): return {'number': str(int(v)) if v == v and abs(v) != float('inf') and v == int(v) else repr(v)}
+    if isinstance(v, decimal.Decimal): return format(v, 'f')
+    if isinstance(v, bytes): return ['hex', v.hex()]
+    if hasattr(v, '_asdict'): v = v._asdict()
+    if isinstance(v, (list, tuple)): return [shape(x) for x in v]
+    if isinstance(v, dict): return {k: shape(x) for k, x in v.items()}
+    raise ValueError(str(type(v)))
+t = pa.ipc.open_file(sys.argv[1]).read_all()
+t.validate(full=True)
+c = t.column('v')
+try:
+    valid = c.is_valid().to_pylist()
+except Exception:
+    valid = len(c) - c.null_count
+try:
+    values = [shape(v) for v in c.to_pylist()]
+except Exception:
+    values = None
+print(json.dumps({'valid': valid, 'values': values}))
+`
+/** A number as Python shows it. */
+function python(value: number): string {
+  if (Number.isNaN(value)) return 'nan'
+  if (!Number.isFinite(value)) return value < 0 ? '-inf' : 'inf'
+  return String(value).replace(/e([-+])(\d)$/, 'e$10$2')
+}
+/** A value of a row in the same form. */
+function shape(value: unknown): unknown {
+  if (value === null || typeof value === 'boolean' || typeof value === 'string') return value
+  if (typeof value === 'number') return { number: python(value) }
+  if (typeof value === 'bigint') return { number: String(value) }
+  if (Buffer.isBuffer(value)) return ['hex', value.toString('hex')]
+  if (Array.isArray(value)) return value.map(shape)
+  if (value instanceof Map) return [...value].map(([k, v]) => [shape(k), shape(v)])
+  return Object.fromEntries(Object.entries(value as object).map(([k, v]) => [k, shape(v)]))
+}
 
 describe('Arrow types', () => {
   for (const { type, values, out = values } of cases) {
@@ -84,6 +166,12 @@ describe('Arrow types', () => {
         await check()
         await database.flush()
         await check()
+        // A second file, and both merged.
+        await table.insert([{ id: 0, v: values[0] }])
+        await database.flush()
+        await check()
+        await database.compact({ table: 't' })
+        await check()
         // Out as batches and in again, whole and sliced.
         const copy = await database.createTable<{ id: number; v: unknown }>('copy', {
           schema: table.schema,
@@ -99,6 +187,149 @@ describe('Arrow types', () => {
       })
     })
   }
+
+  for (const { type, values, out = values } of cases) {
+    it(`${type} is there after a reopening, and pyarrow reads the same`, async function () {
+      await withDatabase(async (database, path) => {
+        const schema = new arrow.Schema([id, field('v', type)])
+        const table = await database.createTable<{ id: number; v: unknown }>('t', { schema, primaryKey: ['id'] })
+        await table.insert(values.map((v, i) => ({ id: i, v })))
+        await database.close()
+        const again = await Database.open(path)
+        try {
+          const reopened = again.table<{ id: number; v: unknown }>('t')
+          assert.equal(String(reopened.schema.fields[1]!.type), String(type))
+          assert.deepEqual(
+            await reopened.scan().toArray(),
+            out.map((v, i) => ({ id: i, v })),
+          )
+          await again.flush()
+        } finally {
+          await again.close()
+        }
+        const python = process.env.MARBLE_PYARROW_PYTHON
+        if (python === undefined) return
+        const files = readdirSync(path).filter(name => name.endsWith('.arrow'))
+        assert.equal(files.length, 1)
+        const output = execFileSync(python, ['-c', printColumn, join(path, files[0]!)], { encoding: 'utf8' })
+        const { valid, values: read } = JSON.parse(output) as { valid: boolean[] | number; values: unknown[] | null }
+        const isThere = out.map(v => v !== null)
+        // Of two interval types pyarrow can only count.
+        assert.deepEqual(valid, Array.isArray(valid) ? isThere : isThere.filter(Boolean).length)
+        if (read !== null) assert.deepEqual(read, out.map(shape))
+      })
+    })
+  }
+
+  it('pyarrow reads the values of a dictionary plainly', async function () {
+    const python = process.env.MARBLE_PYARROW_PYTHON
+    if (python === undefined) this.skip()
+    await withDatabase(async (database, path) => {
+      const type = new arrow.Dictionary(new arrow.Utf8(), new arrow.Int8())
+      const schema = new arrow.Schema([id, field('v', type), field('l', new arrow.List(field('item', type)))])
+      const table = await database.createTable('t', { schema, primaryKey: ['id'] })
+      await table.insert([
+        { id: 1, v: 'a', l: ['b', null] },
+        { id: 2, v: null, l: null },
+      ])
+      await database.flush()
+      const script = 'import sys, json, pyarrow as pa; print(json.dumps(pa.ipc.open_file(sys.argv[1]).read_all().to_pylist()))'
+      const file = readdirSync(path).find(name => name.endsWith('.arrow'))!
+      const output = execFileSync(python, ['-c', script, join(path, file)], { encoding: 'utf8' })
+      assert.deepEqual(JSON.parse(output), [
+        { id: 1, v: 'a', l: ['b', null] },
+        { id: 2, v: null, l: null },
+      ])
+    })
+  })
+
+  it('a dictionary grows over the batches of a scan, and begins anew where its indices end', async () => {
+    await withDatabase(async database => {
+      const schema = new arrow.Schema([
+        id,
+        field('few', new arrow.Dictionary(new arrow.Utf8(), new arrow.Int32())),
+        field('many', new arrow.Dictionary(new arrow.Utf8(), new arrow.Int8())),
+      ])
+      const table = await database.createTable('t', { schema, primaryKey: ['id'] })
+      const rows = Array.from({ length: 1000 }, (_, i) => ({ id: i, few: `f${i % 7}`, many: `m${i}` }))
+      await table.insert(rows)
+      await database.flush()
+      assert.deepEqual(await table.scan().toArray(), rows)
+      // 1000 values, 128 at a time: no batch has more than its indices can say, and none is lost.
+      const batches = await collect(table.scan())
+      assert.ok(batches.length >= 8)
+      for (const batch of batches) assert.ok(batch.getChild('many')!.data[0]!.dictionary!.length <= 128)
+      assert.deepEqual(
+        batches.flatMap(batch => [...batch.getChild('many')!]),
+        rows.map(row => row.many),
+      )
+      const few = await collect(table.scan({ columns: ['few'], batchRows: 100 }))
+      assert.ok(few.every(batch => batch.getChild('few')!.data[0]!.dictionary!.length === 7))
+      // As apache-arrow's own writer takes it: a stream, and a file, whose dictionaries may only grow.
+      const whole = await table.scan({ columns: ['few'] }).toTable()
+      for (const format of ['stream', 'file'] as const) {
+        const back = arrow.tableFromIPC(arrow.tableToIPC(whole, format))
+        assert.deepEqual(
+          [...back.getChild('few')!],
+          rows.map(row => row.few),
+        )
+      }
+      // What was released does not take the later batches' values with it.
+      const kept: unknown[] = []
+      for await (const batch of table.scan()) {
+        kept.push(...batch.getChild('few')!)
+        batch.release()
+      }
+      assert.deepEqual(
+        kept,
+        rows.map(row => row.few),
+      )
+      assert.deepEqual(await table.scan({ where: "few = 'f3' AND many < 'm2'" }).toArray(), rows.filter(row => row.few === 'f3' && row.many < 'm2'))
+    })
+  })
+
+  it('a row with more values than its dictionary can tell apart is refused by name', async () => {
+    await withDatabase(async database => {
+      const type = new arrow.List(field('item', new arrow.Dictionary(new arrow.Utf8(), new arrow.Int8())))
+      const table = await database.createTable('t', { schema: new arrow.Schema([id, field('l', type)]), primaryKey: ['id'] })
+      const l = Array.from({ length: 129 }, (_, i) => `v${i}`)
+      await table.insert([{ id: 1, l }])
+      assert.deepEqual(table.get([1]), { id: 1, l })
+      await assert.rejects(collect(table.scan()), withCode('MARBLE_TOO_LARGE', /index type/))
+    })
+  })
+
+  it('batches with dictionaries go in as they are, into plain columns too', async () => {
+    await withDatabase(async database => {
+      const type = new arrow.Dictionary(new arrow.Utf8(), new arrow.Int32())
+      const schema = new arrow.Schema([id, field('v', type)])
+      const table = await database.createTable('t', { schema, primaryKey: ['id'] })
+      const plain = await database.createTable('p', { schema: new arrow.Schema([id, field('v', new arrow.Utf8())]), primaryKey: ['id'] })
+      const data = new arrow.Table({
+        id: arrow.vectorFromArray([1, 2, 3], new arrow.Int32()),
+        v: arrow.vectorFromArray(['x', null, 'x'], type),
+      })
+      const rows = [{ id: 1, v: 'x' }, { id: 2, v: null }, { id: 3, v: 'x' }]
+      for (const to of [table, plain]) {
+        await to.insertBatch(data)
+        assert.deepEqual(await to.scan().toArray(), rows)
+        await to.insertBatch(arrow.tableToIPC(data, 'stream'))
+        await to.insertBatch(arrow.tableToIPC(data, 'file'))
+        assert.deepEqual(await to.scan().toArray(), rows)
+      }
+      assert.equal(plain.schema.fields[1]!.type.typeId, new arrow.Utf8().typeId)
+      assert.equal(String(table.schema.fields[1]!.type), String(type))
+      for await (const batch of table.scan()) await plain.insertBatch(batch)
+      for await (const batch of plain.scan()) await table.insertBatch(batch)
+      assert.deepEqual(await table.scan().toArray(), rows)
+      const changes = database.changes('t')[Symbol.asyncIterator]()
+      await table.insert([{ id: 4, v: 'y' }])
+      const { value } = await changes.next()
+      assert.equal(value!.getChild('v')!.get(0), 'y')
+      assert.equal(value!.schema.fields[2]!.type.typeId, -1)
+      await changes.return!()
+    })
+  })
 
   it('schemas keep names, types and nullability through their JSON form', () => {
     const schema = new arrow.Schema([id, ...cases.map(({ type }, i) => field(`c${i}`, type))])

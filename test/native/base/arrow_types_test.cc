@@ -147,6 +147,30 @@ TEST(ArrowTypes, BadJsonIsASchemaErrorThatSaysWhere) {
   EXPECT_EQ(CodeOf(error(R"({"fields":[)" + deep + "]}")), ErrorCode::kSchema);
 }
 
+TEST(ArrowTypes, ADictionaryIsAFieldOfItsValuesThatSaysSo) {
+  const std::string json =
+      R"({"fields":[{"name":"word","nullable":true,"type":{"name":"list"},"children":[)"
+      R"({"name":"item","nullable":true,"type":{"name":"utf8"},"children":[],)"
+      R"("dictionary":{"indexType":{"name":"int","bitWidth":8,"isSigned":false},"isOrdered":true},)"
+      R"("metadata":[{"key":"k","value":"v"}]}]}]})";
+  const auto schema = SchemaFromJson(json).ValueOrDie();
+  const auto& item = *schema->field(0)->type()->field(0);
+  EXPECT_TRUE(item.type()->Equals(arrow::utf8()));
+  const auto dictionary = DictionaryOf(item);
+  ASSERT_TRUE(dictionary.has_value());
+  EXPECT_TRUE(dictionary->index_type->Equals(arrow::uint8()));
+  EXPECT_TRUE(dictionary->ordered);
+  EXPECT_FALSE(DictionaryOf(*schema->field(0)).has_value());
+  EXPECT_EQ(SchemaToJson(*schema).ValueOrDie(), json);
+  // Metadata that says nothing of ours is nobody's dictionary.
+  const auto other = arrow::field("x", arrow::utf8())
+                         ->WithMetadata(arrow::KeyValueMetadata::Make({kDictionaryKey}, {"float"}));
+  EXPECT_FALSE(DictionaryOf(*other).has_value());
+  const auto bad = SchemaFromJson(
+      R"({"fields":[{"name":"w","type":{"name":"utf8"},"dictionary":{"indexType":{"name":"utf8"}}}]})");
+  EXPECT_EQ(CodeOf(bad.status()), ErrorCode::kSchema);
+}
+
 TEST(ArrowTypes, ATypeWithoutJsonIsNotSupported) {
   const auto schema =
       arrow::schema({arrow::field("word", arrow::dictionary(arrow::int32(), arrow::utf8()))});
