@@ -145,7 +145,10 @@ export class BatchReader {
 
   #nulls(layout: Layout, type: arrow.DataType, length: number): arrow.Data {
     if (layout.shape === 'null') return new arrow.Data(type, 0, length, length)
-    const zeros = <V>(View: { new (buffer: ArrayBuffer, offset: number, length: number): V; BYTES_PER_ELEMENT: number }, elements: number): V => {
+    const zeros = <V>(
+      View: { new (buffer: ArrayBuffer, offset: number, length: number): V; BYTES_PER_ELEMENT: number },
+      elements: number,
+    ): V => {
       const bytes = elements * View.BYTES_PER_ELEMENT
       if (this.#zeros.byteLength < bytes) this.#zeros = new ArrayBuffer(bytes)
       return new View(this.#zeros, 0, elements)

@@ -6,7 +6,13 @@ import type { Batch } from '../arrow/batch.js'
 import { BatchReader } from '../arrow/export.js'
 import { importBatch, importRows } from '../arrow/import.js'
 import { columnIndex, type JsonField, type JsonSchema, schemaFromJson, schemaToJson } from '../arrow/json-schema.js'
-import { type DataTypeLike, isRecordBatchLike, isTableLike, type RecordBatchLike, type TableLike } from '../arrow/like.js'
+import {
+  type DataTypeLike,
+  isRecordBatchLike,
+  isTableLike,
+  type RecordBatchLike,
+  type TableLike,
+} from '../arrow/like.js'
 import { readRows } from '../arrow/row-reader.js'
 import { decimalToString, toBinary, toBool, toDecimal, toFloat, toInt32, toInt64, toText } from '../arrow/values.js'
 import { binding } from '../binding.js'
@@ -296,12 +302,20 @@ export class Table<R = Any> {
   }
 
   newIterator(options: ScanOptions = {}): TableIterator {
-    const own = options.snapshot === undefined ? this.#database.snapshot() : undefined
-    const { columns, native, jsonSchema, opened } = this.#withColumnsSync(this.#columns(), columns => {
+    const own = snapshotOf('newIterator', options, scanRules) === undefined ? this.#database.snapshot() : undefined
+    const begin = (columns: Columns) => {
       const scan = this.#nativeOptions(columns, 'newIterator', options)
       scan.native.snapshot ??= own?.[handleOf]
       return { ...scan, columns, opened: this.open(columns, scan.native) }
-    })
+    }
+    let begun: ReturnType<typeof begin>
+    try {
+      begun = this.#withColumnsSync(this.#columns(), begin)
+    } catch (error) {
+      own?.close()
+      throw error
+    }
+    const { columns, native, jsonSchema, opened } = begun
     const reader = (): BatchReader =>
       options.columns === undefined ? columns.newReader() : new BatchReader(jsonSchema)
     let current = this.#batches(opened, reader(), options)
@@ -475,7 +489,9 @@ export class Table<R = Any> {
     }
     if (typeof condition !== 'string')
       throw notSupported(`${where}: a condition as an object`, "write it as SQL text: where: 'px > ?'")
-    return JSON.stringify(planPredicate(condition, columns.jsonSchema.fields, params as SqlParameters | undefined, where))
+    return JSON.stringify(
+      planPredicate(condition, columns.jsonSchema.fields, params as SqlParameters | undefined, where),
+    )
   }
 
   #firstRow(columns: Columns, chunk: Parameters<BatchReader['read']>[0] | undefined): R | undefined {

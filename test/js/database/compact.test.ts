@@ -143,7 +143,10 @@ describe('Database.compact', () => {
   it('names what does not fit', async () => {
     await withDatabase(async database => {
       await filled(database, 1)
-      await assert.rejects(database.compact({ range: { gte: [1] } }), withCode('MARBLE_INVALID_ARGUMENT', /needs a table/))
+      await assert.rejects(
+        database.compact({ range: { gte: [1] } }),
+        withCode('MARBLE_INVALID_ARGUMENT', /needs a table/),
+      )
       await assert.rejects(database.compact({ table: 'u' }), withCode('MARBLE_TABLE_NOT_FOUND', /'u'/))
       await assert.rejects(database.compact({ table: 't', range: { gte: ['x'] } }), withCode('MARBLE_SCHEMA'))
       await assert.rejects(database.compact({ table: 't', range: { gte: [1], gt: [2] } }), TypeError)

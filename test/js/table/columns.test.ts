@@ -98,7 +98,13 @@ describe('Table columns', () => {
       await table.addColumn('px', new Float64())
       assert.deepEqual(namesOf(other), ['note', 'id', 'name', 'px'])
       await third.insert([{ id: 2, px: 5 }])
-      assert.deepEqual(await database.table('t').scan({ columns: ['px'] }).toArray(), [{ px: null }, { px: 5 }])
+      assert.deepEqual(
+        await database
+          .table('t')
+          .scan({ columns: ['px'] })
+          .toArray(),
+        [{ px: null }, { px: 5 }],
+      )
       const code = `
         const { parentPort, workerData } = require('node:worker_threads')
         import(workerData.module).then(async ({ Database }) => {
@@ -161,7 +167,10 @@ describe('Table columns', () => {
       await assert.rejects(batch.commit(), withCode('MARBLE_SCHEMA_CHANGED', /table 't'/))
       assert.throws(() => database.batch().insert(table, [{ id: 1, name: 'a' }]), withCode('MARBLE_SCHEMA'))
       await assert.rejects(table.insert([{ id: 1, name: 'a' }]), withCode('MARBLE_SCHEMA'))
-      await database.batch().insert(table, [{ id: 1, title: 'a' }]).commit()
+      await database
+        .batch()
+        .insert(table, [{ id: 1, title: 'a' }])
+        .commit()
       // Writes that were called before the change are written before it.
       const writes = Array.from({ length: 20 }, (_, i) => table.insert([{ id: i + 10, title: 't' }]))
       const change = table.dropColumn('title')
