@@ -1,6 +1,6 @@
 // Every shape that the package promises, used as its users do: that this compiles is the test (tsc, in scripts/tidy). Nothing
 // here runs. Where a name is not there yet, the call throws MARBLE_NOT_SUPPORTED, but its types are those that it will have.
-import type { RecordBatch, Schema, Table as ArrowTable } from 'apache-arrow'
+import { Int64, type RecordBatch, type Schema, type Table as ArrowTable } from 'apache-arrow'
 import {
   type Batch,
   type Codec,
@@ -117,7 +117,7 @@ export async function databases(): Promise<void> {
   keyed(db.keyedState('op', { maxParallelism: 16, ttl: { ms: 1, update: 'readWrite' } }))
   await timers(db.timers('op'))
   await db.flush()
-  await db.compact({ table: 't', signal, onProgress })
+  await db.compact({ table: 't', range: { gte: ['A'], lt: { symbol: 'B' } }, signal, onProgress })
   await db.checkpoint('dir')
   const { id, bytesCopied } = await db.backup('dir', { signal, onProgress })
   await Database.restore('from', 'to', { id: id + bytesCopied })
@@ -164,6 +164,9 @@ async function tables(table: Table, typed: Table<Trade>, again: Table<Trade>, sn
   const inserted: { rows: number } = await table.insertBatch(recordBatch)
   for (const data of [recordBatch, arrowTable, new Uint8Array(1), batches]) await table.insertBatch(data)
   await table.insert([{ anything: 1 }])
+  await table.addColumn('size', new Int64())
+  await table.renameColumn('size', 'volume')
+  await table.dropColumn('volume')
   await typed.insert([{ symbol: 'A', px: 1 }])
   // @ts-expect-error the type of the row is checked where it is named
   await typed.insert([{ symbol: 'A', price: 1 }])
