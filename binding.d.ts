@@ -33,6 +33,8 @@ export interface DatabaseOptions {
 }
 export interface NativeTableOptions {
   preset?: string
+  compression?: string
+  compressionPerLevel?: string[]
   bloomBitsPerKey?: number
   pointIndex?: boolean
   zoneMaps?: boolean

@@ -108,6 +108,19 @@ export function oneOf(...choices: string[]): Rule {
   }
 }
 
+/** An array of what `each` allows. */
+export function listOf(each: Rule): Rule {
+  return {
+    allowed: `an array of ${each.allowed}`,
+    is: value => Array.isArray(value) && value.every(item => each.is(item)),
+    detail: value => {
+      if (!Array.isArray(value)) return undefined
+      const wrong = value.findIndex(item => !each.is(item))
+      return wrong < 0 ? undefined : `'${wrong}' is ${shown(value[wrong])}`
+    },
+  }
+}
+
 /** An option that is known and does nothing yet: any value of it but `today` is MARBLE_NOT_SUPPORTED. */
 export function later(inner: Rule, today?: unknown): Rule {
   return { ...inner, later: { today } }

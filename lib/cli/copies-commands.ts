@@ -103,6 +103,9 @@ function describe(database: DatabaseInspection): string {
         const notes = [
           file.clean ? 'clean' : `${plural(file.tombstones, 'tombstone')}`,
           `sequences ${file.minSequence} to ${file.maxSequence}`,
+          ...(file.compression === 'none'
+            ? []
+            : [`${file.compression}, ${size(file.uncompressedBytes + file.idxBytes)} without`]),
           ...(file.present ? [] : ['MISSING OR CUT OFF']),
         ]
         lines.push(

@@ -62,6 +62,8 @@ export interface DatabaseInspection {
     options: Record<string, unknown>
     rows: number
     bytes: number
+    /** What it would take without compression. */
+    uncompressedBytes: number
     files: {
       number: number
       level: number
@@ -69,6 +71,9 @@ export interface DatabaseInspection {
       idx: string
       arrowBytes: number
       idxBytes: number
+      compression: string
+      /** Of .arrow, without compression. */
+      uncompressedBytes: number
       rows: number
       tombstones: number
       clean: boolean

@@ -13,6 +13,7 @@ import {
   didYouMean,
   kMaxMs,
   later,
+  listOf,
   oneOf,
   real,
   rule,
@@ -63,9 +64,13 @@ export interface OpenOptions {
   verifyReads?: 'always' | 'first' | 'never'
   recovery?: 'strict' | 'truncate'
 }
+export type Compression = 'none' | 'lz4' | 'zstd'
 export interface TableOptions {
   preset?: 'timeSeries' | 'dimension' | 'appendLog'
-  compression?: 'none' | 'lz4' | 'zstd'
+  /** How files are compressed: less disk, against decoding 64 KiB at a read and scans that copy (docs/tuning.md). */
+  compression?: Compression
+  /** Instead: of level 0, 1, … (those of metrics().tables[name].levels); the last holds for all deeper levels. */
+  compressionPerLevel?: Compression[]
   ttlMs?: number
   bloomBitsPerKey?: number
   pointIndex?: boolean
@@ -109,13 +114,15 @@ const openRules: Rules<OpenOptions> = {
   verifyReads: oneOf('always', 'first', 'never'),
   recovery: oneOf('strict', 'truncate'),
 }
+const compressionRule = oneOf('none', 'lz4', 'zstd')
 const createTableRules: Rules<CreateTableOptions> = {
   schema: rule.anything, // schemaToJson looks at it
   primaryKey: rule.texts,
   ifNotExists: rule.flag,
   replicated: later(rule.flag, false),
   preset: oneOf('timeSeries', 'dimension', 'appendLog'),
-  compression: later(oneOf('none', 'lz4', 'zstd'), 'none'),
+  compression: compressionRule,
+  compressionPerLevel: listOf(compressionRule),
   ttlMs: count(1),
   bloomBitsPerKey: real(0, kMaxBloomBits),
   pointIndex: rule.flag,
@@ -214,9 +221,19 @@ export class Database implements AsyncDisposable {
       }
       return index
     })
-    const { preset, bloomBitsPerKey, pointIndex, zoneMaps, ttlMs, logged, ifNotExists } = options
+    const { ifNotExists, preset, compression, compressionPerLevel } = options
+    const { bloomBitsPerKey, pointIndex, zoneMaps, ttlMs, logged } = options
     const text = JSON.stringify(schema)
-    const native = { preset, bloomBitsPerKey, pointIndex, zoneMaps, ttlMs, logged }
+    const native = {
+      preset,
+      compression,
+      compressionPerLevel,
+      bloomBitsPerKey,
+      pointIndex,
+      zoneMaps,
+      ttlMs,
+      logged,
+    }
     await binding().databaseCreateTable(
       this.#handle,
       name,

@@ -26,6 +26,13 @@ inline constexpr int64_t kTableBatchRows = 64 * 1024;
 inline constexpr int64_t kTableBatchBytes = 8 << 20;
 /// The same for state families: a cold get touches one readahead window.
 inline constexpr int64_t kStateBatchBytes = 32 * 1024;
+/// A compressed record batch of several rows, decoded: a get of one of them decodes all of it.
+inline constexpr int64_t kCompressedBatchBytes = 64 * 1024;
+/// How much larger than what is stored a decoded buffer may claim to be (zstd: blocks of 128 KiB of
+/// one byte in 4 bytes each), so that a damaged length is refused before memory is taken for it.
+inline constexpr uint64_t kMaxCompressionRatio = 64 * 1024;
+/// Decoded batches that are kept for the next read, where no memory budget says how much.
+inline constexpr uint64_t kDecodedCacheBytes = 64u << 20;
 /// Rows between two full keys of the sparse index.
 inline constexpr int64_t kSparseKeyInterval = 64;
 /// Checksums are kept per page of this size.

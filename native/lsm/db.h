@@ -43,7 +43,8 @@ struct WriteOptions {
   Durability durability = Durability::kProcess;  // raised to the database's if that is higher
 };
 
-/// A row where it lies: in a mapped SSTable, in a log segment's mapping or in memory. `batch` has
+/// A row where it lies: in a mapped SSTable or a batch decoded from one, in a log segment's mapping
+/// or in memory. `batch` has
 /// the table's schema, possibly with hidden columns behind it, and keeps its memory alive.
 struct RowRef {
   std::shared_ptr<arrow::RecordBatch> batch;
@@ -88,8 +89,9 @@ struct ScanOptions {
 /// One step of a scan.
 struct ScanBatch {
   std::shared_ptr<arrow::RecordBatch> batch;  // the columns asked for, as in the table's schema
-  /// Set when the rows are a slice of one mapped SSTable, unmerged: [first_row, first_row +
-  /// batch->num_rows()) of that file's batch `sst_batch`. This is what can cross with no copy.
+  /// Set when the rows are a slice of one SSTable, unmerged: [first_row, first_row +
+  /// batch->num_rows()) of that file's batch `sst_batch`. This is what can cross with no copy, if
+  /// the file is not compressed(); if it is, the batch keeps the memory that it was decoded into.
   std::shared_ptr<const SstReader> sst;
   int64_t sst_batch = -1;
   int64_t first_row = 0;
@@ -127,8 +129,9 @@ struct LevelMetrics {
   int level = 0;
   uint64_t files = 0;
   uint64_t bytes = 0;
-  uint64_t target_bytes = 0;  // 0: no limit of its own
-  double score = 0;           // 1: a compaction of it is due
+  uint64_t uncompressed_bytes = 0;  // what they would be without compression
+  uint64_t target_bytes = 0;        // 0: no limit of its own
+  double score = 0;                 // 1: a compaction of it is due
   // Since the database was opened, of compactions into this level (level 0: with each other):
   uint64_t compactions = 0;
   uint64_t moved_files = 0;  // came here without being rewritten
@@ -143,6 +146,7 @@ struct TableMetrics {
   uint64_t sst_files = 0;
   uint64_t sst_rows = 0;
   uint64_t sst_bytes = 0;
+  uint64_t sst_uncompressed_bytes = 0;    // what they would take without compression
   uint64_t flushed_bytes = 0;             // since the database was opened
   uint64_t compacted_bytes = 0;           // written by compactions
   double write_amplification = 0;         // bytes written by both for each byte flushed
@@ -157,7 +161,10 @@ struct MemoryMetrics {
   uint64_t memtable_indexes = 0;  // and what is made by merges
   uint64_t file_chunks = 0;       // on their way into files
   uint64_t file_arrays = 0;       // kept over mapped files, an estimate
-  uint64_t total() const { return memtable_rows + memtable_indexes + file_chunks + file_arrays; }
+  uint64_t decoded_batches = 0;   // of compressed files, kept for the next read
+  uint64_t total() const {
+    return memtable_rows + memtable_indexes + file_chunks + file_arrays + decoded_batches;
+  }
 };
 struct DbMetrics {
   SequenceNumber last_sequence = 0;
@@ -182,6 +189,8 @@ struct DbMetrics {
   uint64_t batches_pruned = 0;        // batches (or parts of them) left out by zone maps
   uint64_t rows_filtered = 0;         // rows read and left out by a predicate
   uint64_t rows_from_metadata = 0;    // rows counted, or asked for MIN and MAX, without reading
+  uint64_t decoded_hits = 0;          // batches of compressed files that were kept decoded
+  uint64_t decoded_misses = 0;        // that had to be decoded
   MemoryMetrics memory;
   std::vector<TableMetrics> tables;
 };

@@ -161,6 +161,7 @@ SstReaderOptions DbImpl::ReaderOptionsOf(const TableInfo& info) const {
   options.codec = info.codec;
   options.field_ids = info.descriptor.field_ids;
   options.verify = options_.verify_reads;
+  options.decoded = decoded_;
   return options;
 }
 

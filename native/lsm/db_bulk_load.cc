@@ -1,6 +1,7 @@
 // Bulk load: sorted rows straight into files.
 //
-//   1. Write the files, checking the order of the rows. They have no sequence yet.
+//   1. Write the files, checking the order of the rows. They have no sequence yet. Compressed as in
+//      the level that each would go to now; if it goes elsewhere, it keeps that.
 //   2. Flush what memtables hold: there older rows would lie above the files.
 //   3. In the log's turn, while no write is applied: take a sequence; if no memtable has rows in
 //   the
@@ -139,6 +140,13 @@ Status DbImpl::WriteBulkFiles(const TableHandle& table, const BatchSource& next,
   RunPipelineOptions options;
   options.writer = NewRunOptions();
   options.writer.hidden.expires = info.expires();
+  // Where a file will lie is known when it is written; most likely where it would lie now.
+  options.writer.codec_level = [this, &table](std::string_view first_key) {
+    FileMeta probe;
+    probe.min_key = probe.max_key = first_key;
+    std::lock_guard lock(mutex_);
+    return LevelForBulkFiles(*table, {probe});
+  };
   options.max_file_bytes = options_.target_file_bytes;
   options.priority = task::Priority::kUser;
   options.budget = budget_.get();

@@ -192,7 +192,8 @@ Status CheckStateFamily(const TableHandle& state) {
 PinnedValue ValueOf(const FoundRow& row, const SuperVersionRef& version) {
   if (row.bytes) return {*row.bytes, version};
   if (row.merged != nullptr) return {*row.merged, row.merged};
-  if (row.version == nullptr) return {ValueAt(*row.batch, row.row), version};
+  // A batch keeps what it refers to; of a compressed file the version would not.
+  if (row.version == nullptr) return {ValueAt(*row.batch, row.row), row.batch};
   if (row.version->kind() == VersionKind::kBytes) return {row.version->bytes(), version};
   return {ValueAt(*row.version->batch().batch, row.version->row()), version};
 }
@@ -339,6 +340,10 @@ void AddLevelMetrics(const TableState& table, const TableVersion& files, TableMe
   out->flushed_bytes = table.flushed_bytes.load();
   out->base_level = shape.base_level;
   out->pending_compaction_bytes = shape.pending_bytes;
+  std::array<uint64_t, limits::kNumLevels> uncompressed{};
+  files.ForEachFile([&uncompressed](int level, const SstFileRef& file) {
+    uncompressed[level] += file->meta.uncompressed_bytes() + file->meta.idx_bytes;
+  });
   for (int level = 0; level < limits::kNumLevels; ++level) {
     const LevelCounters& counters = table.level_counters[level];
     LevelMetrics m;
@@ -347,6 +352,7 @@ void AddLevelMetrics(const TableState& table, const TableVersion& files, TableMe
               : files.levels[level] == nullptr ? 0
                                                : files.levels[level]->size();
     m.bytes = shape.bytes[level];
+    m.uncompressed_bytes = uncompressed[level];
     m.target_bytes = shape.target[level];
     m.score = shape.score[level];
     m.compactions = counters.compactions.load();
@@ -385,6 +391,8 @@ DbMetrics DbImpl::metrics() const {
   m.batches_pruned = counters_->batches_pruned.load();
   m.rows_filtered = counters_->rows_filtered.load();
   m.rows_from_metadata = counters_->rows_from_metadata.load();
+  m.decoded_hits = decoded_->hits();
+  m.decoded_misses = decoded_->misses();
   std::lock_guard lock(mutex_);
   m.stall_reason = StallReasonName(stall_.reason());
   m.stall_stopped = stall_.stopped();
@@ -392,6 +400,7 @@ DbMetrics DbImpl::metrics() const {
   m.memory.budget = budget_->bytes();
   m.memory.file_chunks = budget_->chunks();
   m.memory.file_arrays = budget_->arrays();
+  m.memory.decoded_batches = budget_->decoded();
   const auto weigh = [&m](const Generation& generation) {
     m.log_bytes += generation.log_bytes;
     m.memory.memtable_rows += generation.log_bytes + generation.unlogged->memory_usage();
@@ -413,6 +422,7 @@ DbMetrics DbImpl::metrics() const {
       ++t.sst_files;
       t.sst_rows += file->meta.rows;
       t.sst_bytes += file->bytes();
+      t.sst_uncompressed_bytes += file->meta.uncompressed_bytes() + file->meta.idx_bytes;
     });
     AddLevelMetrics(*table, *version->files, &t);
     m.pending_compaction_bytes += t.pending_compaction_bytes;

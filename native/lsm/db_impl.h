@@ -34,6 +34,7 @@
 #include "lsm/db.h"
 #include "lsm/read/counters.h"
 #include "lsm/read/snapshot_list.h"
+#include "lsm/sst/decoded_cache.h"
 #include "lsm/table_state.h"
 #include "lsm/version/closed_together.h"
 #include "lsm/version/manifest_log.h"
@@ -315,6 +316,7 @@ class DbImpl : public DB {
   std::unique_ptr<io::FileLock> lock_;
   /// Files and what reads them may outlive the database.
   const std::shared_ptr<MemoryBudget> budget_;
+  const std::shared_ptr<DecodedCache> decoded_;
   const std::shared_ptr<DbCounters> counters_ = std::make_shared<DbCounters>();
   const std::shared_ptr<SnapshotList> snapshots_ = std::make_shared<SnapshotList>();
 

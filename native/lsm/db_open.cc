@@ -41,6 +41,12 @@ int MaxParts(const DbOptions& o) {
 /// Of memtables: those that wait for their flush, and the active one.
 int Generations(const DbOptions& o) { return std::max(1, o.max_immutable_generations) + 1; }
 
+uint64_t DecodedCacheBytes(const DbOptions& o) {
+  if (o.decoded_cache_bytes != 0) return o.decoded_cache_bytes;
+  return o.memory_budget_bytes == 0 ? limits::kDecodedCacheBytes
+                                    : o.memory_budget_bytes / MemoryBudget::kDecodedPart;
+}
+
 int Trigger(const DbOptions& o) { return std::max(2, o.compaction_trigger); }
 int Level0Slowdown(const DbOptions& o) {
   return o.level0_slowdown_files > 0 ? o.level0_slowdown_files : 3 * Trigger(o);
@@ -77,6 +83,12 @@ Status CheckOptions(const DbOptions& o) {
   if (o.memory_budget_bytes != 0 && o.memory_budget_bytes < MemoryBudget::kLeast) {
     return bad("memoryBudgetBytes is " + number(o.memory_budget_bytes) + ", not at least " +
                number(MemoryBudget::kLeast));
+  }
+  if (o.memory_budget_bytes != 0 &&
+      o.decoded_cache_bytes > o.memory_budget_bytes / MemoryBudget::kDecodedPart) {
+    return bad(
+        "decodedCacheBytes is " + number(o.decoded_cache_bytes) + ", more than its share of " +
+        number(o.memory_budget_bytes / MemoryBudget::kDecodedPart) + " of memoryBudgetBytes");
   }
   if (o.level_base_bytes == 0) return bad("levelBaseBytes must not be 0");
   if (!(o.level_multiplier >= 2 && o.level_multiplier <= 1000)) {
@@ -148,6 +160,7 @@ DbImpl::DbImpl(std::string path, std::string dir, DbOptions options)
       options_(std::move(options)),
       budget_(std::make_shared<MemoryBudget>(options_.memory_budget_bytes, Generations(options_),
                                              1 + MaxCompactions(options_) * MaxParts(options_))),
+      decoded_(std::make_shared<DecodedCache>(DecodedCacheBytes(options_), budget_)),
       apply_([this](const PublishedRecord& record) { return Apply(record, {}); }),
       picker_(LevelOptionsOf(options_)),
       max_compactions_(MaxCompactions(options_)),

@@ -2,9 +2,10 @@
 //
 // 3/4 are for memtables: rows in the log's mapping or in memory, and their indexes. Each generation
 // may hold an equal share: the active one is sealed when it has reached it, and writers wait when
-// as many as there may be are waiting for their flush. 3/16 are for rows on their way into files:
+// as many as there may be are waiting for their flush. 2/16 are for rows on their way into files:
 // the size of chunks and batches follows from it. 1/16 is for arrays over mapped files that are
-// kept for the next read. Pages of mapped SSTables are the system's to drop: they do not count.
+// kept for the next read, 1/16 for decoded batches of compressed files (sst/decoded_cache.h). Pages
+// of mapped SSTables are the system's to drop: they do not count.
 #pragma once
 
 #include <algorithm>
@@ -19,6 +20,8 @@ namespace marble::lsm {
 class MemoryBudget {
  public:
   static constexpr uint64_t kLeast = 8 << 20;
+  /// One part in so many is for decoded batches: their cache keeps to it.
+  static constexpr uint64_t kDecodedPart = 16;
 
   /// `bytes` 0: no budget. `generations`: of memtables, the active one included; `pipelines`:
   /// flushes and parts of compactions at once.
@@ -27,7 +30,7 @@ class MemoryBudget {
         generation_bytes_(bytes / 4 * 3 / static_cast<uint64_t>(generations)),
         chunk_bytes_(bytes == 0
                          ? kMostChunkBytes
-                         : std::clamp(bytes / 16 * 3 /
+                         : std::clamp(bytes / 16 * 2 /
                                           (kChunksOfPipeline * static_cast<uint64_t>(pipelines)),
                                       kLeastChunkBytes, kMostChunkBytes)) {}
 
@@ -46,6 +49,10 @@ class MemoryBudget {
   }
   void ReleaseArrays(uint64_t bytes) { arrays_.fetch_sub(bytes, std::memory_order_relaxed); }
   uint64_t arrays() const { return arrays_.load(std::memory_order_relaxed); }
+  /// Decoded batches that are kept.
+  void ChargeDecoded(uint64_t bytes) { decoded_.fetch_add(bytes, std::memory_order_relaxed); }
+  void ReleaseDecoded(uint64_t bytes) { decoded_.fetch_sub(bytes, std::memory_order_relaxed); }
+  uint64_t decoded() const { return decoded_.load(std::memory_order_relaxed); }
   uint64_t chunks() const { return chunks_.load(std::memory_order_relaxed); }
 
  private:
@@ -59,6 +66,7 @@ class MemoryBudget {
   const uint64_t generation_bytes_;
   const uint64_t chunk_bytes_;
   std::atomic<uint64_t> arrays_{0};
+  std::atomic<uint64_t> decoded_{0};
   std::atomic<uint64_t> chunks_{0};
 };
 

@@ -4,6 +4,7 @@
 
 #include <arrow/type_fwd.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -74,6 +75,9 @@ struct DbOptions {
   /// DbMetrics::memory what each part takes. A small one means smaller memtables, and so more
   /// compaction.
   uint64_t memory_budget_bytes = 0;
+  /// What decoded batches of compressed files may take that are kept for the next read. 0: a
+  /// sixteenth of the memory budget, which is also the most; 64 MiB without one.
+  uint64_t decoded_cache_bytes = 0;
   /// What is kept of the log, beyond what is not flushed yet, for those who read the change feed
   /// and are behind; who needs more is told that it is too far behind (kTooFarBehind).
   uint64_t max_pinned_log_bytes = 1ull << 30;
@@ -146,6 +150,21 @@ struct TableOptions {
   /// both sides. For state that is partitioned by key group, so that a group's files can be moved.
   /// Each bound costs up to one more file in each level.
   std::vector<std::string> cut_points = {};
+  /// How record batches in files are compressed: less disk and page cache, against decoding a batch
+  /// of up to 64 KiB at a read that finds it not decoded, and scans that copy. A file that moves
+  /// down unchanged keeps what it was written with.
+  Compression compression = Compression::kNone;
+  /// Instead: of the files of level 0, 1, … ; the last holds for all deeper levels. At most
+  /// limits::kNumLevels of them. Levels as DbMetrics names them: level 0 is what flushes write,
+  /// small databases have only the last besides.
+  std::vector<Compression> compression_per_level = {};
+
+  /// What files of a level are written with.
+  Compression CompressionAt(int level) const {
+    if (compression_per_level.empty()) return compression;
+    return compression_per_level[std::min(static_cast<size_t>(level),
+                                          compression_per_level.size() - 1)];
+  }
 };
 
 /// Options for a use, to be changed further: 'timeSeries' and 'appendLog' (read in ranges: large

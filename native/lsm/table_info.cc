@@ -1,6 +1,7 @@
 #include "lsm/table_info.h"
 
 #include <arrow/api.h>
+#include <arrow/util/compression.h>
 
 #include <algorithm>
 #include <numeric>
@@ -31,6 +32,40 @@ bool Storable(const arrow::DataType& type) {
     if (!Storable(*field->type())) return false;
   }
   return true;
+}
+
+Status CheckCompression(const TableDescriptor& table) {
+  const TableOptions& options = table.options;
+  const auto bad = [&](const std::string& what) {
+    return MakeError(ErrorCode::kInvalidArgument, "table '" + table.name + "': " + what);
+  };
+  const auto& levels = options.compression_per_level;
+  if (!levels.empty() && options.compression != Compression::kNone) {
+    return bad("it has compression and compressionPerLevel; leave one of them out");
+  }
+  if (levels.size() > static_cast<size_t>(limits::kNumLevels)) {
+    return bad("compressionPerLevel has " + std::to_string(levels.size()) +
+               " entries; there are levels 0 to " + std::to_string(limits::kNumLevels - 1));
+  }
+  if (levels.size() > 1 && table.key_columns.empty()) {
+    return bad(
+        "compressionPerLevel has several entries, but without a primary key all files are in level "
+        "0; use compression");
+  }
+  for (int level = 0; level < limits::kNumLevels; ++level) {
+    const Compression compression = options.CompressionAt(level);
+    if (compression != Compression::kNone) MARBLE_RETURN_NOT_OK(MakeCodec(compression).status());
+  }
+  return Status::OK();
+}
+
+std::string CompressionNames(const std::vector<Compression>& levels) {
+  std::string names;
+  for (const Compression one : levels) {
+    if (!names.empty()) names += ", ";
+    names += CompressionName(one);
+  }
+  return levels.empty() ? "not set" : "[" + names + "]";
 }
 
 std::string KeyNames(const TableDescriptor& d) {
@@ -152,6 +187,7 @@ Result<std::shared_ptr<const TableInfo>> TableInfo::Make(TableDescriptor descrip
                            "ascending; number " + std::to_string(i + 1) + " is not");
     }
   }
+  MARBLE_RETURN_NOT_OK(CheckCompression(descriptor));
   info->descriptor = std::move(descriptor);
   return std::shared_ptr<const TableInfo>(std::move(info));
 }
@@ -201,6 +237,13 @@ std::string DescribeDifference(const TableDescriptor& a, const TableDescriptor& 
   if (p.cut_points != q.cut_points) {
     return differ("cutPoints' count", p.cut_points.size(), q.cut_points.size()) +
            " (or they are others)";
+  }
+  if (p.compression != q.compression) {
+    return differ("compression", CompressionName(p.compression), CompressionName(q.compression));
+  }
+  if (p.compression_per_level != q.compression_per_level) {
+    return differ("compressionPerLevel", CompressionNames(p.compression_per_level),
+                  CompressionNames(q.compression_per_level));
   }
   if (a.is_system != b.is_system) return differ("isSystem", a.is_system, b.is_system);
   return "";

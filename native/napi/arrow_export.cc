@@ -255,7 +255,10 @@ std::vector<int> AllColumns(size_t count) {
 
 Result<ExportedBatch> DescribeBatch(const lsm::ScanBatch& scan, const arrow::Schema& schema,
                                     const std::vector<int>& columns) {
-  if (scan.sst == nullptr) return CopyBatch(*scan.batch, AllColumns(columns.size()));
+  // A compressed file's rows are not in its mapping.
+  if (scan.sst == nullptr || scan.sst->compressed()) {
+    return CopyBatch(*scan.batch, AllColumns(columns.size()));
+  }
   ExportedBatch exported;
   exported.file = scan.sst;
   exported.batch = scan.batch;

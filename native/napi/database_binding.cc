@@ -177,6 +177,18 @@ napi_value DatabaseDropTable(napi_env env, napi_callback_info info) {
                          [name, if_exists](lsm::DB* db) { return db->DropTable(name, if_exists); });
 }
 
+bool ReadCompression(napi_env env, napi_value value, const char* option, lsm::Compression* out) {
+  std::string name;
+  if (!ReadString(env, value, option, &name)) return false;
+  const Result<lsm::Compression> named = lsm::CompressionNamed(name, option);
+  if (!named.ok()) {
+    ThrowStatus(env, named.status());
+    return false;
+  }
+  *out = *named;
+  return true;
+}
+
 bool ReadTableOptions(napi_env env, napi_value object, lsm::TableOptions* options) {
   auto get = [&](const char* name) {
     napi_value value = nullptr;
@@ -210,6 +222,23 @@ bool ReadTableOptions(napi_env env, napi_value object, lsm::TableOptions* option
   }
   if (napi_value logged = get("logged"); !IsNullish(env, logged)) {
     if (!ReadBool(env, logged, &options->logged)) return false;
+  }
+  if (napi_value compression = get("compression"); !IsNullish(env, compression)) {
+    if (!ReadCompression(env, compression, "compression", &options->compression)) return false;
+  }
+  if (napi_value levels = get("compressionPerLevel"); !IsNullish(env, levels)) {
+    uint32_t count = 0;
+    if (napi_get_array_length(env, levels, &count) != napi_ok) {
+      ThrowTypeError(env, "compressionPerLevel must be an array");
+      return false;
+    }
+    for (uint32_t i = 0; i < count; ++i) {
+      napi_value element = nullptr;
+      napi_get_element(env, levels, i, &element);
+      lsm::Compression one;
+      if (!ReadCompression(env, element, "compressionPerLevel", &one)) return false;
+      options->compression_per_level.push_back(one);
+    }
   }
   if (napi_value merge = get("mergeOperator"); !IsNullish(env, merge)) {
     if (!ReadString(env, merge, "mergeOperator", &options->merge_operator)) return false;
@@ -434,6 +463,7 @@ napi_value DatabaseMetrics(napi_env env, napi_callback_info info) {
   number(memory, "memtableIndexes", metrics.memory.memtable_indexes);
   number(memory, "fileChunks", metrics.memory.file_chunks);
   number(memory, "fileArrays", metrics.memory.file_arrays);
+  number(memory, "decodedBatches", metrics.memory.decoded_batches);
   number(memory, "total", metrics.memory.total());
   SetProperty(env, object, "memory", memory);
   number(object, "flushes", metrics.flushes);
@@ -457,6 +487,8 @@ napi_value DatabaseMetrics(napi_env env, napi_callback_info info) {
   number(object, "batchesPruned", metrics.batches_pruned);
   number(object, "rowsFiltered", metrics.rows_filtered);
   number(object, "rowsFromMetadata", metrics.rows_from_metadata);
+  number(object, "decodedHits", metrics.decoded_hits);
+  number(object, "decodedMisses", metrics.decoded_misses);
   number(object, "exportedFiles", usage.files);
   number(object, "exportedBytes", usage.bytes);
   number(object, "pinnedObsoleteBytes", usage.obsolete_bytes);
@@ -467,6 +499,7 @@ napi_value DatabaseMetrics(napi_env env, napi_callback_info info) {
     number(entry, "sstFiles", table.sst_files);
     number(entry, "sstRows", table.sst_rows);
     number(entry, "sstBytes", table.sst_bytes);
+    number(entry, "sstUncompressedBytes", table.sst_uncompressed_bytes);
     number(entry, "flushedBytes", table.flushed_bytes);
     number(entry, "compactedBytes", table.compacted_bytes);
     number(entry, "pendingCompactionBytes", table.pending_compaction_bytes);
@@ -478,6 +511,7 @@ napi_value DatabaseMetrics(napi_env env, napi_callback_info info) {
       number(item, "level", static_cast<uint64_t>(level.level));
       number(item, "files", level.files);
       number(item, "bytes", level.bytes);
+      number(item, "uncompressedBytes", level.uncompressed_bytes);
       number(item, "targetBytes", level.target_bytes);
       SetProperty(env, item, "score", MakeNumber(env, level.score));
       number(item, "compactions", level.compactions);

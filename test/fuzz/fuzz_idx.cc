@@ -24,12 +24,13 @@ void Fix(std::string* bytes) {
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  const auto& sample = fuzz::Sample();
   std::string bytes(reinterpret_cast<const char*>(data), size);
   if (fuzz::FixChecksums(size)) Fix(&bytes);
-  FileMeta meta = sample.meta;
-  meta.idx_bytes = size;
-  meta.idx_crc = Crc32c(bytes);
-  fuzz::ExpectRefusal(sample.ReadAll(sample.arrow_bytes, bytes, meta));
+  for (const auto& sample : fuzz::Samples()) {
+    FileMeta meta = sample.meta;
+    meta.idx_bytes = size;
+    meta.idx_crc = Crc32c(bytes);
+    fuzz::ExpectRefusal(sample.ReadAll(sample.arrow_bytes, bytes, meta));
+  }
   return 0;
 }

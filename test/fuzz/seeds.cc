@@ -17,9 +17,11 @@ int main(int argc, char** argv) {
       std::ofstream(folder / target / (name + end), std::ios::binary) << bytes << end;
     }
   };
-  const auto& sample = fuzz::Sample();
-  save("fuzz_arrow", "sound", sample.arrow_bytes);
-  save("fuzz_idx", "sound", sample.idx_bytes);
+  for (const auto& sample : fuzz::Samples()) {
+    const std::string name = "sound-" + std::string(CompressionName(sample.meta.compression));
+    save("fuzz_arrow", name, sample.arrow_bytes);
+    save("fuzz_idx", name, sample.idx_bytes);
+  }
 
   auto files = std::make_shared<io::MemoryFileSystem>();
   DbOptions options;
@@ -34,7 +36,8 @@ int main(int argc, char** argv) {
   family.is_state_family = true;
   TableDescriptor table;
   table.name = "t";
-  table.schema = sample.schema;
+  table.schema = fuzz::Samples()[0].schema;
+  table.options.compression = Compression::kZstd;
   table.key_columns = {0};
   const auto s = fuzz::Must(db->CreateTable(family, false));
   fuzz::Must(db->CreateTable(table, false));

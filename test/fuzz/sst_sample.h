@@ -17,7 +17,7 @@ struct SstSample {
   FileMeta meta;
   std::string arrow_bytes, idx_bytes;
 
-  SstSample() {
+  explicit SstSample(Compression compression) {
     schema = arrow::schema({arrow::field("id", arrow::int64(), false),
                             arrow::field("note", arrow::utf8()),
                             arrow::field("score", arrow::float64())});
@@ -33,6 +33,7 @@ struct SstSample {
     options.key_columns = {0};
     options.batch_rows = 64;
     options.write_kind = true;
+    options.compression = compression;
     options.write_seq = true;
     options.file_system = files;
     auto writer = Must(SstWriter::Create(options));
@@ -43,7 +44,8 @@ struct SstSample {
     std::vector<uint8_t> kinds;
     for (int64_t i = 0; i < 200; ++i) {
       Must(ids.Append(i * 3));
-      Must(i % 5 == 0 ? notes.AppendNull() : notes.Append("note " + std::to_string(i)));
+      // Long enough that some buffers shrink and some do not.
+      Must(i % 5 == 0 ? notes.AppendNull() : notes.Append("a note, note " + std::to_string(i)));
       Must(scores.Append(static_cast<double>(i) / 4));
       sequences.push_back(static_cast<SequenceNumber>(i + 1));
       kinds.push_back(i % 17 == 0 ? 1 : 0);
@@ -57,8 +59,8 @@ struct SstSample {
   }
 
   /// Open the two files and read all there is to read.
-  Status ReadAll(std::string_view arrow_file, std::string_view idx_file,
-                 const FileMeta& file_meta) const {
+  Status ReadAll(std::string_view arrow_file, std::string_view idx_file, const FileMeta& file_meta,
+                 VerifyReads verify = VerifyReads::kFirst) const {
     auto files = std::make_shared<io::MemoryFileSystem>();
     Must(files->CreateDirs("/db"));
     WriteFile(files.get(), "/db/" + SstArrowName(1), arrow_file);
@@ -68,6 +70,7 @@ struct SstSample {
     options.schema = schema;
     options.codec = codec;
     options.file_system = files;
+    options.verify = verify;
     MARBLE_ASSIGN_OR_RETURN(auto reader, SstReader::Open(options, file_meta));
     for (const int64_t id : {0, 3, 4, 300, 597, 1'000'000}) {
       const std::string key = Must(codec->EncodeScalars({arrow::MakeScalar(id)}));
@@ -88,9 +91,11 @@ struct SstSample {
   }
 };
 
-inline const SstSample& Sample() {
-  static const auto* sample = new SstSample();
-  return *sample;
+/// The same rows without compression and with each.
+inline const std::vector<SstSample>& Samples() {
+  static const auto* samples = new std::vector<SstSample>{
+      SstSample(Compression::kNone), SstSample(Compression::kLz4), SstSample(Compression::kZstd)};
+  return *samples;
 }
 
 }  // namespace marble::lsm::fuzz

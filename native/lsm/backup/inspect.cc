@@ -117,6 +117,12 @@ std::string FlagsOf(const TableOptions& o) {
   json.Name("mergeOperator").String(o.merge_operator);
   json.Name("logged").Bool(o.logged);
   json.Name("lazyIndex").Bool(o.lazy_index);
+  json.Name("compression").String(std::string(CompressionName(o.compression)));
+  json.Name("compressionPerLevel").Open('[');
+  for (const Compression one : o.compression_per_level) {
+    json.String(std::string(CompressionName(one)));
+  }
+  json.Close(']');
   json.Name("cutPoints").Open('[');
   for (const std::string& key : o.cut_points) json.String(Hex(key));
   json.Close(']');
@@ -129,6 +135,8 @@ void PutFile(JsonWriter* json, const InspectedFile& file) {
   json->Name("number").Number(meta.number).Name("level").Signed(meta.level);
   json->Name("arrow").String(SstArrowName(meta.number)).Name("idx").String(SstIdxName(meta.number));
   json->Name("arrowBytes").Number(meta.arrow_bytes).Name("idxBytes").Number(meta.idx_bytes);
+  json->Name("compression").String(std::string(CompressionName(meta.compression)));
+  json->Name("uncompressedBytes").Number(meta.uncompressed_bytes());
   json->Name("rows").Number(meta.rows).Name("tombstones").Number(meta.tombstones);
   json->Name("clean").Bool(meta.clean);
   json->Name("minSequence").Big(meta.min_sequence).Name("maxSequence").Big(meta.max_sequence);
@@ -184,6 +192,7 @@ Result<DatabaseInspection> InspectDatabase(const std::shared_ptr<io::FileSystem>
     }
     table.rows += meta.rows;
     table.bytes += meta.arrow_bytes + meta.idx_bytes;
+    table.uncompressed_bytes += meta.uncompressed_bytes() + meta.idx_bytes;
     table.files.push_back(std::move(file));
   }
   for (auto& [id, table] : tables) {
@@ -246,6 +255,7 @@ Result<std::string> InspectionToJson(const DatabaseInspection& in) {
     json.Close(']');
     json.Name("options").Raw(FlagsOf(d.options));
     json.Name("rows").Number(table.rows).Name("bytes").Number(table.bytes);
+    json.Name("uncompressedBytes").Number(table.uncompressed_bytes);
     json.Name("files").Open('[');
     for (const InspectedFile& file : table.files) PutFile(&json, file);
     json.Close(']').Close('}');

@@ -42,6 +42,7 @@ struct InspectedTable {
   std::vector<InspectedFile> files;  // by level, then by key
   uint64_t rows = 0;                 // in files; versions and tombstones count
   uint64_t bytes = 0;
+  uint64_t uncompressed_bytes = 0;  // what it would take without compression
 };
 struct InspectedSegment {
   uint64_t id = 0;

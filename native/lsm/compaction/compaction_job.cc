@@ -273,7 +273,7 @@ class Merge : public RowProducer {
     uint64_t bytes = 0, rows = 1;
     for (const SstRun& run : job.runs) {
       for (const auto& file : run) {
-        bytes += file->meta.arrow_bytes;
+        bytes += file->meta.uncompressed_bytes();
         rows += file->meta.rows;
       }
     }
@@ -361,7 +361,8 @@ class Concatenation : public RowProducer {
     if (file_ == files_.size()) return false;
     MARBLE_RETURN_NOT_OK(job_.poll());
     const SstReader& reader = *files_[file_]->reader;
-    MARBLE_ASSIGN_OR_RETURN(const auto batch, files_[file_]->ReadBatch(batch_++));
+    MARBLE_ASSIGN_OR_RETURN(const auto batch,
+                            files_[file_]->ReadBatch(batch_++, nullptr, /*once=*/true));
     const uint64_t* sequences =
         reader.seq_column() < 0 ? nullptr
                                 : batch->column_data(reader.seq_column())->GetValues<uint64_t>(1);

@@ -35,7 +35,7 @@ RunWriter::~RunWriter() {
   }
 }
 
-Status RunWriter::OpenFile() {
+Status RunWriter::OpenFile(const arrow::RecordBatch& first_rows) {
   const TableDescriptor& table = info_->descriptor;
   SstWriterOptions options;
   options.file_system = options_.file_system;
@@ -58,6 +58,13 @@ Status RunWriter::OpenFile() {
   options.bloom_bits_per_key = table.options.bloom_bits_per_key;
   options.point_index = table.options.point_index;
   options.zone_maps = table.options.zone_maps;
+  int codec_level = options_.level;
+  if (options_.codec_level) {
+    std::string key;
+    if (info_->keyed()) info_->codec->Encode(first_rows, 0, &key);
+    codec_level = options_.codec_level(key);
+  }
+  options.compression = table.options.CompressionAt(codec_level);
   options.write_seq = options_.hidden.seq;
   options.write_kind = options_.hidden.kind;
   options.write_expires = options_.hidden.expires;
@@ -68,7 +75,7 @@ Status RunWriter::OpenFile() {
 Result<uint64_t> RunWriter::Write(const WritableChunk& chunk) {
   uint64_t bytes = 0;
   if (!chunk.batches.empty()) {
-    if (writer_ == nullptr) MARBLE_RETURN_NOT_OK(OpenFile());
+    if (writer_ == nullptr) MARBLE_RETURN_NOT_OK(OpenFile(*chunk.batches.front()));
     const uint64_t before = writer_->EstimatedBytes();
     size_t done = 0;
     for (const auto& batch : chunk.batches) {

@@ -7,6 +7,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "lsm/compaction/run_builder.h"
@@ -20,6 +21,9 @@ struct RunWriterOptions {
   std::shared_ptr<io::FileSystem> file_system = io::FileSystem::Local();
   std::string dir;
   int level = 0;
+  /// The level whose compression a file gets, by its first key (empty without a key), where its own
+  /// is not known yet. Null: `level`.
+  std::function<int(std::string_view)> codec_level = nullptr;
   HiddenColumnsOf hidden;
   SequenceNumber min_sequence = 0;  // of everything that may come
   SequenceNumber max_sequence = 0;
@@ -51,7 +55,7 @@ class RunWriter {
   Result<std::vector<FileMeta>> Finish();
 
  private:
-  Status OpenFile();
+  Status OpenFile(const arrow::RecordBatch& first_rows);
   Status FinishFile();
 
   const std::shared_ptr<const TableInfo> info_;

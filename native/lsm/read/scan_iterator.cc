@@ -363,7 +363,8 @@ class AppendOrderScan : public ScanBase {
         batch = piece.appended->batch;
         count = batch->num_rows();
       } else {
-        MARBLE_ASSIGN_OR_RETURN(batch, piece.file->ReadBatch(piece.index, options_.columns.get()));
+        MARBLE_ASSIGN_OR_RETURN(batch, piece.file->ReadBatch(piece.index, options_.columns.get(),
+                                                             /*once=*/true));
         count = VisibleRows(*piece.file, *batch);
       }
       if (options_.reverse) {

@@ -11,7 +11,7 @@ constexpr int64_t kMaxBlock = 1024;
 
 Status SstRows::LoadBatch(int64_t row) {
   const RowLocation at = file_->reader->Locate(row);
-  MARBLE_ASSIGN_OR_RETURN(batch_, file_->ReadBatch(at.batch, columns_.get()));
+  MARBLE_ASSIGN_OR_RETURN(batch_, file_->ReadBatch(at.batch, columns_.get(), /*once=*/true));
   batch_index_ = at.batch;
   batch_begin_ = row - at.row;
   batch_end_ = batch_begin_ + batch_->num_rows();

@@ -16,7 +16,7 @@ constexpr size_t kEntryBytes = 32;
 constexpr size_t kAlignment = 64;
 constexpr uint32_t kOptionalFlag = 1;
 constexpr uint32_t kMaxSections = 1024;
-constexpr uint32_t kLastKnownSection = static_cast<uint32_t>(IdxSection::kIdxPageCrcs);
+constexpr uint32_t kLastKnownSection = static_cast<uint32_t>(IdxSection::kStoredBuffers);
 
 std::string CrcBytes(const std::vector<uint32_t>& crcs) {
   return {reinterpret_cast<const char*>(crcs.data()), crcs.size() * sizeof(uint32_t)};

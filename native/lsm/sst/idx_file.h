@@ -30,6 +30,7 @@ enum class IdxSection : uint32_t {
   kZoneMaps = 6,
   kArrowPageCrcs = 7,
   kIdxPageCrcs = 8,  // of the bytes before this section; always the last one
+  kStoredBuffers = 9,
 };
 
 class IdxWriter {

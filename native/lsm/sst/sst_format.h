@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/types.h"
+#include "lsm/sst/compression.h"
 
 namespace marble::lsm {
 
@@ -17,11 +18,12 @@ inline constexpr char kExpiresColumn[] = "__expires";  // int64 ms: where rows e
 enum class RowKind : uint8_t { kPut = 0, kDelete = 1, kMerge = 2 };
 
 struct BufferSpan {
-  uint64_t offset;  // in the .arrow file
+  uint64_t offset;  // in the .arrow file, or in the decoded batch
   uint64_t length;
 };
 /// One record batch: everything that is needed to build its arrays without flatbuffers.
-/// `nodes` and `buffers` are depth-first over the file's columns, as in Arrow IPC.
+/// `nodes` and `buffers` are depth-first over the file's columns, as in Arrow IPC. Of a compressed
+/// file, buffers lie in the decoded batch (stored_buffers.h says where they are in the file).
 struct BatchLayout {
   struct Node {
     int64_t length;
@@ -55,6 +57,14 @@ struct FileMeta {
   /// no row has expired.
   bool clean = false;
   uint32_t idx_crc = 0;  // CRC-32C of the whole .idx file, checked at open
+  Compression compression = Compression::kNone;
+  /// Compressed: what .arrow would take if it were not.
+  uint64_t plain_bytes = 0;
+
+  /// Of .arrow, as if it were not compressed.
+  uint64_t uncompressed_bytes() const {
+    return compression == Compression::kNone ? arrow_bytes : plain_bytes;
+  }
 };
 
 std::string SstArrowName(FileNumber number);  // 000012.arrow

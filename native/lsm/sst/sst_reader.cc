@@ -62,6 +62,7 @@ Result<std::shared_ptr<SstReader>> SstReader::Open(const SstReaderOptions& optio
 }
 
 SstReaderImpl::~SstReaderImpl() {
+  if (cache_ != nullptr) cache_->Forget(cache_file_, num_batches());
   if (views_ == nullptr) return;
   for (size_t i = 0; i < layouts_.size(); ++i) delete views_[i].load();
 }
@@ -116,9 +117,13 @@ Status SstReaderImpl::InitSections() {
     first_.push_back({first_.back().nodes + size.nodes, first_.back().buffers + size.buffers});
   }
 
-  auto layouts = DecodeLayouts(*layout, *stored_schema_, meta_.arrow_bytes);
+  const auto stored = idx_->section(IdxSection::kStoredBuffers);
+  // Decoded batches are bounded one by one by what is stored of them.
+  const uint64_t most = stored ? 2 * limits::kMaxWriteBatchBytes : meta_.arrow_bytes;
+  auto layouts = DecodeLayouts(*layout, *stored_schema_, most);
   if (!layouts.ok()) return Damaged(MessageOf(layouts.status()));
   layouts_ = std::move(layouts).ValueUnsafe();
+  if (stored) MARBLE_RETURN_NOT_OK(InitStored(*stored));
   starts_.push_back(0);
   for (const BatchLayout& batch : layouts_) starts_.push_back(starts_.back() + batch.rows);
   if (layouts_.size() != properties_.batches || layouts_.empty() ||
@@ -291,7 +296,8 @@ Status SstReaderImpl::InitKeys(const arrow::Schema& file_schema) {
 Status SstReaderImpl::CheckMeta() const {
   if (properties_.rows != meta_.rows || properties_.arrow_bytes != meta_.arrow_bytes ||
       properties_.min_key != meta_.min_key || properties_.max_key != meta_.max_key ||
-      properties_.tombstones != meta_.tombstones || properties_.clean != meta_.clean) {
+      properties_.tombstones != meta_.tombstones || properties_.clean != meta_.clean ||
+      compressed() != (meta_.compression != Compression::kNone)) {
     return Damaged("what the file says about itself is not what the manifest says");
   }
   return Status::OK();
@@ -320,10 +326,10 @@ Status SstReaderImpl::InitArrow() {
 /// all batches has verified the whole file. And a table from rows to batches.
 void SstReaderImpl::InitRegions() {
   uint64_t end = 0;
-  for (const BatchLayout& layout : layouts_) {
+  for (size_t batch = 0; batch < layouts_.size(); ++batch) {
     uint64_t low = file_->size();
     uint64_t high = end;
-    for (const BufferSpan& span : layout.buffers) {
+    for (const BufferSpan& span : compressed() ? stored_[batch] : layouts_[batch].buffers) {
       if (span.length == 0) continue;
       low = std::min(low, span.offset);
       high = std::max(high, span.offset + span.length);
@@ -334,8 +340,8 @@ void SstReaderImpl::InitRegions() {
   }
   regions_.back().length = file_->size() - regions_.back().offset;
   const arrow::Schema& table = *options_.schema;
-  if (raw_ && points_ && options_.verify != VerifyReads::kAlways && table.num_fields() == 2 &&
-      table.field(0)->type()->id() == arrow::Type::BINARY &&
+  if (raw_ && points_ && !compressed() && options_.verify != VerifyReads::kAlways &&
+      table.num_fields() == 2 && table.field(0)->type()->id() == arrow::Type::BINARY &&
       table.field(1)->type()->id() == arrow::Type::BINARY && properties_.key_columns[0] == 0) {
     bytes_ = BytesRows::Make(layouts_, file_->data());
   }
@@ -355,13 +361,26 @@ void SstReaderImpl::InitRegions() {
 
 Result<std::shared_ptr<arrow::RecordBatch>> SstReaderImpl::ReadBatch(int64_t batch) const {
   MARBLE_DCHECK(batch >= 0 && batch < num_batches());
+  if (compressed()) {
+    MARBLE_ASSIGN_OR_RETURN(const auto decoded, Decoded(batch, /*keep=*/true));
+    return decoded->rows;
+  }
   MARBLE_RETURN_NOT_OK(pages_->Touch(regions_[batch].offset, regions_[batch].length));
   return MakeBatch(batch);
+}
+
+Result<std::shared_ptr<arrow::RecordBatch>> SstReaderImpl::ReadOnce(
+    int64_t batch, const std::vector<int>* columns) const {
+  if (columns != nullptr) return ReadColumns(batch, *columns);
+  if (!compressed()) return ReadBatch(batch);
+  MARBLE_ASSIGN_OR_RETURN(const auto decoded, Decoded(batch, /*keep=*/false));
+  return decoded->rows;
 }
 
 Result<std::shared_ptr<arrow::RecordBatch>> SstReaderImpl::ReadColumns(
     int64_t batch, const std::vector<int>& columns) const {
   MARBLE_DCHECK(batch >= 0 && batch < num_batches());
+  if (compressed()) return DecodedColumns(batch, columns);
   const std::vector<BufferSpan>& buffers = layouts_[batch].buffers;
   const auto touch = [&](int column) -> Status {
     if (column < 0) return Status::OK();
@@ -432,50 +451,52 @@ SstReader::ZoneMap SstReaderImpl::zone_map(int64_t batch, int column) const {
   return DecodeZone(options_.schema->field(column)->type(), zones_->entry(batch, stored));
 }
 
-Result<std::string_view> SstReaderImpl::VarValue(const BatchLayout& layout, const KeyColumn& column,
-                                                 int64_t row) const {
+Result<std::string_view> SstReaderImpl::VarValue(const uint8_t* base, const BatchLayout& layout,
+                                                 const KeyColumn& column, int64_t row) const {
   const BufferSpan& offsets = layout.buffers[column.first_buffer + 1];
   const BufferSpan& data = layout.buffers[column.first_buffer + 2];
   uint64_t from;
   uint64_t to;
   if (column.shape == KeyColumn::Shape::kOffsets32) {
     const uint64_t at = offsets.offset + static_cast<uint64_t>(row) * 4;
-    MARBLE_RETURN_NOT_OK(pages_->Touch(at, 8));
-    from = LoadFixed<uint32_t>(file_->data() + at);
-    to = LoadFixed<uint32_t>(file_->data() + at + 4);
+    MARBLE_RETURN_NOT_OK(Touch(at, 8));
+    from = LoadFixed<uint32_t>(base + at);
+    to = LoadFixed<uint32_t>(base + at + 4);
   } else {
     const uint64_t at = offsets.offset + static_cast<uint64_t>(row) * 8;
-    MARBLE_RETURN_NOT_OK(pages_->Touch(at, 16));
-    from = LoadFixed<uint64_t>(file_->data() + at);
-    to = LoadFixed<uint64_t>(file_->data() + at + 8);
+    MARBLE_RETURN_NOT_OK(Touch(at, 16));
+    from = LoadFixed<uint64_t>(base + at);
+    to = LoadFixed<uint64_t>(base + at + 8);
   }
   if (from > to || to > data.length) {
-    return IdxCorruption(file_->path(), "the offsets of the key column at " +
-                                            std::to_string(offsets.offset) + " are impossible");
+    return IdxCorruption(
+        file_->path(), "the offsets of the key column " +
+                           (compressed() ? "of a decoded batch, in row " + std::to_string(row) + ","
+                                         : "at " + std::to_string(offsets.offset)) +
+                           " are impossible");
   }
-  MARBLE_RETURN_NOT_OK(pages_->Touch(data.offset + from, to - from));
-  return std::string_view(reinterpret_cast<const char*>(file_->data()) + data.offset + from,
-                          to - from);
+  MARBLE_RETURN_NOT_OK(Touch(data.offset + from, to - from));
+  return std::string_view(reinterpret_cast<const char*>(base) + data.offset + from, to - from);
 }
 
 /// Verify the pages that hold one row's key, so that the codec may read it.
-Status SstReaderImpl::TouchKey(const BatchLayout& layout, int64_t row) const {
+Status SstReaderImpl::TouchKey(const uint8_t* base, const BatchLayout& layout, int64_t row) const {
   const auto at = static_cast<uint64_t>(row);
   for (const KeyColumn& column : key_columns_) {
     const BufferSpan& validity = layout.buffers[column.first_buffer];
     if (validity.length > 0) {
-      MARBLE_RETURN_NOT_OK(pages_->Touch(validity.offset + at / 8, 1));
+      MARBLE_RETURN_NOT_OK(Touch(validity.offset + at / 8, 1));
     }
     const BufferSpan& values = layout.buffers[column.first_buffer + 1];
     switch (column.shape) {
       case KeyColumn::Shape::kBits:
-        MARBLE_RETURN_NOT_OK(pages_->Touch(values.offset + at / 8, 1));
+        MARBLE_RETURN_NOT_OK(Touch(values.offset + at / 8, 1));
         break;
       case KeyColumn::Shape::kFixed:
-        MARBLE_RETURN_NOT_OK(pages_->Touch(values.offset + at * column.width, column.width));
+        MARBLE_RETURN_NOT_OK(Touch(values.offset + at * column.width, column.width));
         break;
       default:
-        MARBLE_RETURN_NOT_OK(VarValue(layout, column, row).status());
+        MARBLE_RETURN_NOT_OK(VarValue(base, layout, column, row).status());
     }
   }
   return Status::OK();
@@ -483,13 +504,14 @@ Status SstReaderImpl::TouchKey(const BatchLayout& layout, int64_t row) const {
 
 Result<std::string_view> SstReaderImpl::KeyOf(RowLocation at, std::string* scratch) const {
   const BatchLayout& layout = layouts_[at.batch];
-  if (raw_) return VarValue(layout, key_columns_[0], at.row);
+  const uint8_t* base = file_->data();
+  if (raw_) return VarValue(base, layout, key_columns_[0], at.row);
   // The columns' values lie apart: let their cache misses overlap.
   for (const KeyColumn& column : key_columns_) {
-    __builtin_prefetch(file_->data() + layout.buffers[column.first_buffer + 1].offset +
+    __builtin_prefetch(base + layout.buffers[column.first_buffer + 1].offset +
                        static_cast<uint64_t>(at.row) * column.width);
   }
-  MARBLE_RETURN_NOT_OK(TouchKey(layout, at.row));
+  MARBLE_RETURN_NOT_OK(TouchKey(base, layout, at.row));
   scratch->clear();
   options_.codec->Encode(View(at.batch), at.row, scratch);
   return std::string_view(*scratch);
@@ -500,11 +522,18 @@ Result<std::string_view> SstReaderImpl::KeyAt(int64_t row_number, std::string* s
     return MakeError(ErrorCode::kInvalidArgument,
                      file_->path() + ": a table without a primary key has no keys");
   }
-  return KeyOf(Locate(row_number), scratch);
+  const RowLocation at = Locate(row_number);
+  if (!compressed()) return KeyOf(at, scratch);
+  MARBLE_ASSIGN_OR_RETURN(const auto decoded, Decoded(at.batch, /*keep=*/true));
+  MARBLE_ASSIGN_OR_RETURN(const std::string_view key, DecodedKey(*decoded, at, scratch));
+  // The batch may be gone from the cache when the caller looks.
+  if (key.data() != scratch->data()) scratch->assign(key);
+  return std::string_view(*scratch);
 }
 
 Result<std::optional<RowLocation>> SstReaderImpl::Find(std::string_view key, uint64_t hash) const {
   if (key_columns_.empty() || !MayContain(key, hash)) return std::nullopt;
+  if (compressed()) return FindDecoded(key, hash);
   thread_local std::string scratch;
   if (!points_) {
     MARBLE_ASSIGN_OR_RETURN(const int64_t row, LowerBound(key));
@@ -629,6 +658,7 @@ Result<int64_t> SstReaderImpl::LowerBound(std::string_view key) const {
     if (low < high) bytes_->PrefetchKeys(low, high);
     return LowerBoundOfBytes(key, low, high);
   }
+  if (compressed()) return LowerBoundOfDecoded(key, low, high);
   thread_local std::string scratch;
   while (low < high) {
     const int64_t middle = (low + high) / 2;

@@ -2,6 +2,8 @@
 // thread-safe; shared by versions, scans and exported batches, unmapped with the last of them.
 // It shows the file with one schema of its table, which may be another than the file was written
 // with: columns are found by field id, those that the file does not have are null.
+// Batches of a compressed file are decoded into memory of their own, which they keep; what is
+// decoded is kept for others in a cache (decoded_cache.h).
 // Page checksums are verified at a page's first touch ('first'), at each ('always') or never;
 // a mismatch is kCorruption with file and offset.
 #pragma once
@@ -21,6 +23,7 @@
 namespace marble::lsm {
 
 class BytesRows;
+class DecodedCache;
 
 enum class VerifyReads { kFirst, kAlways, kNever };
 
@@ -32,6 +35,8 @@ struct SstReaderOptions {
   std::shared_ptr<io::FileSystem> file_system = io::FileSystem::Local();
   /// Of the table's columns; empty: 1, 2, 3 … A file's columns are found by them.
   std::vector<uint32_t> field_ids = {};
+  /// Of compressed files; null: a small one of the file's own.
+  std::shared_ptr<DecodedCache> decoded = nullptr;
 };
 
 /// A row found: batch index and row within it.
@@ -57,14 +62,24 @@ class SstReader {
   virtual std::optional<LayoutSize> column_layout(int column) const = 0;
   virtual const std::shared_ptr<io::MappedFile>& file() const = 0;
 
+  /// Whether batches have to be decoded: they do not lie in the mapping then.
+  virtual bool compressed() const { return false; }
+
   /// The batch, zero-copy over the mapping, with hidden columns behind the table's own (see
-  /// seq_column() …). Its pages are verified. The batch keeps the reader alive.
+  /// seq_column() …). Its pages are verified. The batch keeps the reader alive; decoded it keeps
+  /// its own memory.
   virtual Result<std::shared_ptr<arrow::RecordBatch>> ReadBatch(int64_t batch) const = 0;
   /// The same with only the pages of these table columns, of the key and of the hidden columns
   /// verified. The other columns are not to be looked at.
   virtual Result<std::shared_ptr<arrow::RecordBatch>> ReadColumns(
       int64_t batch, const std::vector<int>& /*columns*/) const {
     return ReadBatch(batch);
+  }
+  /// The same for who walks over a file and comes but once: what has to be decoded is not kept for
+  /// others. `columns` null: all.
+  virtual Result<std::shared_ptr<arrow::RecordBatch>> ReadOnce(
+      int64_t batch, const std::vector<int>* columns) const {
+    return columns == nullptr ? ReadBatch(batch) : ReadColumns(batch, *columns);
   }
   /// Index of a hidden column in ReadBatch's result; -1 when absent.
   virtual int seq_column() const = 0;
@@ -82,8 +97,8 @@ class SstReader {
   virtual void Prefetch(uint64_t hash) const = 0;
   /// The first row (newest version) with exactly this key.
   virtual Result<std::optional<RowLocation>> Find(std::string_view key, uint64_t hash) const = 0;
-  /// Whether FindBytes works: a state family's file with a point index, whose rows all have a
-  /// value, and whose pages are not verified at every read.
+  /// Whether FindBytes works: an uncompressed state family's file with a point index, whose rows
+  /// all have a value, and whose pages are not verified at every read.
   virtual bool has_bytes() const = 0;
   /// The value bytes of the first row with exactly this key, in the mapping. The filter and the
   /// bounds are not consulted.
@@ -102,7 +117,8 @@ class SstReader {
   /// Fetch what LowerBound will compare, if that can be told cheaply.
   virtual void PrefetchSearch(std::string_view /*key*/) const {}
   virtual RowLocation Locate(int64_t row_number) const = 0;
-  /// The encoded key of a row. Raw codecs: a view into the mapping; else through `scratch`.
+  /// The encoded key of a row. Raw codecs: a view into the mapping; else, and of compressed files,
+  /// through `scratch`.
   virtual Result<std::string_view> KeyAt(int64_t row_number, std::string* scratch) const = 0;
 
   struct ZoneMap {

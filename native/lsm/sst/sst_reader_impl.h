@@ -1,9 +1,9 @@
-// The one implementation of SstReader; a header of its own so that Verify (sst_verify.cc) can
-// stand apart. Not for other folders.
+// The one implementation of SstReader; a header of its own so that Verify (sst_verify.cc) and what
+// compressed files do otherwise (sst_decode.cc) can stand apart. Not for other folders.
 //
 // Lifetimes: everything here points into the two mappings, which live as long as the reader.
 // Buffers that leave (ReadBatch) hold the reader; those of `views_` do not, or the reader would
-// keep itself alive.
+// keep itself alive. Decoded batches hold their own memory and nothing else.
 #pragma once
 
 #include <arrow/record_batch.h>
@@ -19,12 +19,14 @@
 #include "lsm/sst/batch_layout.h"
 #include "lsm/sst/bloom_filter.h"
 #include "lsm/sst/bytes_rows.h"
+#include "lsm/sst/decoded_cache.h"
 #include "lsm/sst/idx_file.h"
 #include "lsm/sst/page_checksums.h"
 #include "lsm/sst/point_index.h"
 #include "lsm/sst/properties.h"
 #include "lsm/sst/sparse_keys.h"
 #include "lsm/sst/sst_reader.h"
+#include "lsm/sst/stored_buffers.h"
 #include "lsm/sst/zone_map.h"
 
 namespace marble::lsm {
@@ -46,9 +48,12 @@ class SstReaderImpl : public SstReader, public std::enable_shared_from_this<SstR
     return stored < 0 ? std::nullopt : std::optional<LayoutSize>(first_[stored]);
   }
   const std::shared_ptr<io::MappedFile>& file() const override { return file_; }
+  bool compressed() const override { return codec_ != nullptr; }
   Result<std::shared_ptr<arrow::RecordBatch>> ReadBatch(int64_t batch) const override;
   Result<std::shared_ptr<arrow::RecordBatch>> ReadColumns(
       int64_t batch, const std::vector<int>& columns) const override;
+  Result<std::shared_ptr<arrow::RecordBatch>> ReadOnce(
+      int64_t batch, const std::vector<int>* columns) const override;
   int seq_column() const override { return seq_column_; }
   int kind_column() const override { return kind_column_; }
   int expires_column() const override { return expires_column_; }
@@ -107,15 +112,39 @@ class SstReaderImpl : public SstReader, public std::enable_shared_from_this<SstR
   bool InBounds(std::string_view key) const {
     return key.compare(properties_.min_key) >= 0 && key.compare(properties_.max_key) <= 0;
   }
-  Result<std::string_view> VarValue(const BatchLayout& layout, const KeyColumn& column,
-                                    int64_t row) const;
+  /// The value of a key column of variable length. `base`: where the layout's offsets count from,
+  /// the mapping or a decoded batch.
+  Result<std::string_view> VarValue(const uint8_t* base, const BatchLayout& layout,
+                                    const KeyColumn& column, int64_t row) const;
+  /// Verify bytes that are about to be read; of a decoded batch they are.
+  Status Touch(uint64_t offset, uint64_t length) const {
+    return codec_ != nullptr ? Status::OK() : pages_->Touch(offset, length);
+  }
   Status VerifyBytesOf(size_t batch) const;
   /// The first sparse key that is not less.
   int64_t LowerBoundOfSparse(std::string_view key) const;
   Result<int64_t> LowerBoundOfBytes(std::string_view key, int64_t low, int64_t high) const;
   std::shared_ptr<arrow::RecordBatch> MakeBatch(int64_t batch) const;
-  Status TouchKey(const BatchLayout& layout, int64_t row) const;
+  Status TouchKey(const uint8_t* base, const BatchLayout& layout, int64_t row) const;
   Result<std::string_view> KeyOf(RowLocation at, std::string* scratch) const;
+
+  // Compressed files (sst_decode.cc).
+  Status InitStored(std::string_view section);
+  /// A batch, from the cache or decoded; then kept there if `keep`.
+  Result<DecodedBatchRef> Decoded(int64_t batch, bool keep) const;
+  /// `buffers`: those to decode, the others are zeros; null: all.
+  Result<DecodedBatchRef> Decode(int64_t batch, const std::vector<bool>* buffers) const;
+  Status DecodeBuffer(const BufferSpan& stored, const BufferSpan& decoded, uint8_t* to) const;
+  Result<std::shared_ptr<arrow::RecordBatch>> DecodedColumns(int64_t batch,
+                                                             const std::vector<int>& columns) const;
+  /// The key of a row of a decoded batch: a view into it or into `scratch`.
+  Result<std::string_view> DecodedKey(const DecodedBatch& decoded, RowLocation at,
+                                      std::string* scratch) const;
+  Result<std::optional<RowLocation>> FindDecoded(std::string_view key, uint64_t hash) const;
+  Result<int64_t> LowerBoundOfDecoded(std::string_view key, int64_t low, int64_t high) const;
+  /// `stored_schema`: what the .arrow file says.
+  Status VerifyCompressed(const arrow::Schema& stored_schema) const;
+
   /// The batch without ownership, built once; for encoding keys.
   const arrow::RecordBatch& View(int64_t batch) const;
 
@@ -140,6 +169,11 @@ class SstReaderImpl : public SstReader, public std::enable_shared_from_this<SstR
   std::vector<int64_t> starts_;        // and the number of rows behind them
   std::vector<uint32_t> batch_guess_;  // by row >> guess_shift_: a batch at or before the row's
   int guess_shift_ = 0;
+  std::shared_ptr<arrow::util::Codec> codec_;  // null: not compressed
+  StoredBatches stored_;                       // of compressed files
+  std::shared_ptr<DecodedCache> cache_;        // null: not compressed
+  uint64_t cache_file_ = 0;
+
   std::vector<BufferSpan> regions_;  // what ReadBatch verifies; together, the whole file
   std::vector<LayoutSize> first_;    // of each stored column in a layout, and behind the last
 

@@ -40,10 +40,14 @@ Status SstReaderImpl::VerifyBatches() const {
     return IdxCorruption(file_->path(), "the Arrow file's schema is " + (*stored)->ToString() +
                                             ", expected " + stored_schema_->ToString());
   }
-  auto layouts = ReadLayouts(file_->bytes(), **stored);
-  if (!layouts.ok()) return IdxCorruption(file_->path(), MessageOf(layouts.status()));
-  if (EncodeLayouts(*layouts) != EncodeLayouts(layouts_)) {
-    return Damaged("the layout is not that of the .arrow file");
+  if (compressed()) {
+    MARBLE_RETURN_NOT_OK(VerifyCompressed(**stored));
+  } else {
+    auto layouts = ReadLayouts(file_->bytes(), **stored);
+    if (!layouts.ok()) return IdxCorruption(file_->path(), MessageOf(layouts.status()));
+    if (EncodeLayouts(*layouts) != EncodeLayouts(layouts_)) {
+      return Damaged("the layout is not that of the .arrow file");
+    }
   }
   uint64_t tombstones = 0, merge_operands = 0;
   for (int64_t b = 0; b < num_batches(); ++b) {

@@ -21,6 +21,7 @@
 #include "lsm/sst/point_index.h"
 #include "lsm/sst/properties.h"
 #include "lsm/sst/sparse_keys.h"
+#include "lsm/sst/stored_buffers.h"
 #include "lsm/sst/zone_map.h"
 
 namespace marble::lsm {
@@ -30,6 +31,11 @@ namespace {
 constexpr uint64_t kMaxRows = std::numeric_limits<uint32_t>::max() - 1;
 /// Hidden columns and offsets: what a row costs beside its values, roughly.
 constexpr int64_t kRowOverheadBytes = 1;
+/// A buffer of which less than this part is saved is stored as it is.
+constexpr double kLeastSaving = 1.0 / 16;
+/// What compressed batches are filled to by estimate: rows differ, and one that turns out larger
+/// than it may be is halved.
+constexpr int64_t kCompressedFillBytes = limits::kCompressedBatchBytes / 16 * 15;
 
 template <typename Vector>
 std::shared_ptr<arrow::ArrayData> HiddenArray(const std::shared_ptr<arrow::DataType>& type,
@@ -62,17 +68,21 @@ class SstWriterImpl : public SstWriter {
                    const uint8_t* kinds, const int64_t* expires) const;
   Status IndexKeys(const arrow::RecordBatch& rows, const SequenceNumber* sequences);
   Status WriteBatch();
+  Status WriteRows(const std::shared_ptr<arrow::RecordBatch>& batch);
   Status WriteIdx(const SstProperties& properties, FileMeta* meta);
 
   const SstWriterOptions options_;
   std::string arrow_path_;
   std::string idx_path_;
   std::shared_ptr<arrow::Schema> file_schema_;
+  arrow::ipc::IpcWriteOptions ipc_;
   std::shared_ptr<ChecksummedStream> stream_;
   std::shared_ptr<arrow::ipc::RecordBatchWriter> writer_;
   bool finished_ = false;
   bool created_arrow_ = false;
   bool created_idx_ = false;
+
+  int64_t row_overhead_ = kRowOverheadBytes;
 
   // Rows that wait for their batch to be full.
   std::vector<std::shared_ptr<arrow::RecordBatch>> pending_;
@@ -113,10 +123,17 @@ Status SstWriterImpl::Start() {
   MARBLE_ASSIGN_OR_RETURN(auto file, options_.file_system->Create(arrow_path_));
   created_arrow_ = true;
   stream_ = std::make_shared<ChecksummedStream>(std::move(file));
-  auto ipc = arrow::ipc::IpcWriteOptions::Defaults();
-  ipc.alignment = 64;
-  ipc.use_threads = false;
-  MARBLE_ASSIGN_OR_RETURN(writer_, arrow::ipc::MakeFileWriter(stream_, file_schema_, ipc));
+  ipc_ = arrow::ipc::IpcWriteOptions::Defaults();
+  ipc_.alignment = 64;
+  ipc_.use_threads = false;
+  if (options_.compression != Compression::kNone) {
+    MARBLE_ASSIGN_OR_RETURN(ipc_.codec, MakeCodec(options_.compression));
+    ipc_.min_space_savings = kLeastSaving;
+    // The bound of a compressed batch is a real one.
+    row_overhead_ += (options_.write_seq ? sizeof(SequenceNumber) : 0) +
+                     (options_.write_kind ? 1 : 0) + (options_.write_expires ? sizeof(int64_t) : 0);
+  }
+  MARBLE_ASSIGN_OR_RETURN(writer_, arrow::ipc::MakeFileWriter(stream_, file_schema_, ipc_));
   return Status::OK();
 }
 
@@ -226,7 +243,7 @@ Status SstWriterImpl::Append(const arrow::RecordBatch& rows, const SequenceNumbe
   rows_ += static_cast<uint64_t>(n);
 
   MARBLE_ASSIGN_OR_RETURN(const int64_t bytes, arrow::util::ReferencedBufferSize(rows));
-  const int64_t row_bytes = std::max<int64_t>(1, bytes / n + kRowOverheadBytes);
+  const int64_t row_bytes = std::max<int64_t>(1, bytes / n + row_overhead_);
   for (int64_t at = 0; at < n;) {
     const int64_t room_rows = options_.batch_rows - pending_rows_;
     const int64_t room_bytes = (options_.batch_bytes - pending_bytes_) / row_bytes;
@@ -280,7 +297,6 @@ Status SstWriterImpl::WriteBatch() {
     MARBLE_ASSIGN_OR_RETURN(auto column, arrow::Concatenate(pieces));
     columns.push_back(column->data());
   }
-  if (options_.zone_maps) zones_.AddBatch(columns);
   if (options_.write_seq) {
     columns.push_back(HiddenArray(arrow::uint64(), std::exchange(pending_seq_, {})));
   }
@@ -291,11 +307,38 @@ Status SstWriterImpl::WriteBatch() {
     columns.push_back(HiddenArray(arrow::int64(), std::exchange(pending_expires_, {})));
   }
   const auto batch = arrow::RecordBatch::Make(file_schema_, pending_rows_, std::move(columns));
-  MARBLE_RETURN_NOT_OK(writer_->WriteRecordBatch(*batch));
-  ++batches_;
+  MARBLE_RETURN_NOT_OK(WriteRows(batch));
   pending_.clear();
   pending_rows_ = 0;
   pending_bytes_ = 0;
+  return Status::OK();
+}
+
+/// A batch of the file, or two halves of it if it would be too large for a compressed one.
+Status SstWriterImpl::WriteRows(const std::shared_ptr<arrow::RecordBatch>& batch) {
+  if (ipc_.codec != nullptr && batch->num_rows() > 1) {
+    // What Arrow is going to write, to the byte: it references buffers, and copies little.
+    arrow::ipc::IpcWriteOptions plain = ipc_;
+    plain.codec = nullptr;
+    arrow::ipc::IpcPayload payload;
+    MARBLE_RETURN_NOT_OK(arrow::ipc::GetRecordBatchPayload(*batch, plain, &payload));
+    int64_t bytes = 0;
+    for (const auto& buffer : payload.body_buffers) bytes += buffer == nullptr ? 0 : buffer->size();
+    if (bytes > limits::kCompressedBatchBytes) {
+      const int64_t half = batch->num_rows() / 2;
+      MARBLE_RETURN_NOT_OK(WriteRows(batch->Slice(0, half)));
+      return WriteRows(batch->Slice(half));
+    }
+  }
+  if (options_.zone_maps) {
+    arrow::ArrayDataVector columns;
+    for (int c = 0; c < options_.schema->num_fields(); ++c) {
+      columns.push_back(batch->column_data(c));
+    }
+    zones_.AddBatch(columns);
+  }
+  MARBLE_RETURN_NOT_OK(writer_->WriteRecordBatch(*batch));
+  ++batches_;
   return Status::OK();
 }
 
@@ -343,6 +386,7 @@ Result<FileMeta> SstWriterImpl::Finish(SequenceNumber min_sequence, SequenceNumb
   meta.min_key = min_key_;
   meta.max_key = last_key_;
   meta.clean = properties.clean;
+  meta.compression = options_.compression;
   MARBLE_RETURN_NOT_OK(WriteIdx(properties, &meta));
   finished_ = true;
   return meta;
@@ -350,11 +394,23 @@ Result<FileMeta> SstWriterImpl::Finish(SequenceNumber min_sequence, SequenceNumb
 
 Status SstWriterImpl::WriteIdx(const SstProperties& properties, FileMeta* meta) {
   MARBLE_ASSIGN_OR_RETURN(auto mapped, options_.file_system->Map(arrow_path_));
-  MARBLE_ASSIGN_OR_RETURN(auto layouts, ReadLayouts(mapped->bytes(), *file_schema_));
+  const bool compressed = options_.compression != Compression::kNone;
+  CompressedLayouts read;
+  if (compressed) {
+    MARBLE_ASSIGN_OR_RETURN(
+        read, ReadCompressedLayouts(mapped->bytes(), *file_schema_, options_.compression));
+  } else {
+    MARBLE_ASSIGN_OR_RETURN(read.decoded, ReadLayouts(mapped->bytes(), *file_schema_));
+  }
   MARBLE_ASSIGN_OR_RETURN(auto idx, IdxWriter::Create(options_.file_system.get(), idx_path_));
   created_idx_ = true;
   MARBLE_RETURN_NOT_OK(idx->AddSection(IdxSection::kProperties, EncodeProperties(properties)));
-  MARBLE_RETURN_NOT_OK(idx->AddSection(IdxSection::kLayout, EncodeLayouts(layouts)));
+  MARBLE_RETURN_NOT_OK(idx->AddSection(IdxSection::kLayout, EncodeLayouts(read.decoded)));
+  if (compressed) {
+    meta->plain_bytes = PlainBytes(meta->arrow_bytes, read.decoded, read.stored);
+    MARBLE_RETURN_NOT_OK(idx->AddSection(IdxSection::kStoredBuffers,
+                                         EncodeStoredBuffers(options_.compression, read.stored)));
+  }
   const std::vector<uint32_t> crcs = stream_->page_crcs();
   MARBLE_RETURN_NOT_OK(idx->AddSection(
       IdxSection::kArrowPageCrcs,
@@ -425,6 +481,9 @@ Result<std::unique_ptr<SstWriter>> SstWriter::Create(const SstWriterOptions& giv
   }
   if (options.batch_rows <= 0) options.batch_rows = limits::kTableBatchRows;
   if (options.batch_bytes <= 0) options.batch_bytes = limits::kTableBatchBytes;
+  if (options.compression != Compression::kNone) {
+    options.batch_bytes = std::min(options.batch_bytes, kCompressedFillBytes);
+  }
   auto writer = std::make_unique<SstWriterImpl>(std::move(options));
   MARBLE_RETURN_NOT_OK(writer->Start());
   return std::unique_ptr<SstWriter>(std::move(writer));

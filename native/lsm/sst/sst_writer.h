@@ -27,6 +27,7 @@ struct SstWriterOptions {
   double bloom_bits_per_key = 10;  // 0: none
   bool point_index = true;
   bool zone_maps = true;
+  Compression compression = Compression::kNone;
   bool write_seq = false;                // keep __seq
   bool write_kind = false;               // keep __kind: needed when there may be tombstones
   bool write_expires = false;            // keep __expires: needed when rows expire

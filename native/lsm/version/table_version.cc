@@ -70,14 +70,17 @@ SstFile::SstFile(std::shared_ptr<FilePair> files, std::shared_ptr<SstReader> ope
       meta(WithoutLevel(reader->meta(), sequence)),
       flat_sequence(reader->seq_column() < 0 ? sequence : 0),
       pair(std::move(files)),
-      batches_(cache_batches ? std::make_unique<std::atomic<const CachedBatch*>[]>(
-                                   static_cast<size_t>(reader->num_batches()))
-                             : nullptr),
+      batches_(cache_batches && !reader->compressed()
+                   ? std::make_unique<std::atomic<const CachedBatch*>[]>(
+                         static_cast<size_t>(reader->num_batches()))
+                   : nullptr),
       budget_(std::move(budget)) {}
 
-Result<std::shared_ptr<arrow::RecordBatch>> SstFile::ReadBatch(
-    int64_t batch, const std::vector<int>* columns) const {
+Result<std::shared_ptr<arrow::RecordBatch>> SstFile::ReadBatch(int64_t batch,
+                                                               const std::vector<int>* columns,
+                                                               bool once) const {
   if (batches_ == nullptr) {
+    if (once) return reader->ReadOnce(batch, columns);
     return columns == nullptr ? reader->ReadBatch(batch) : reader->ReadColumns(batch, *columns);
   }
   const CachedBatch* cached = batches_[batch].load(std::memory_order_acquire);

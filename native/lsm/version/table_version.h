@@ -65,9 +65,11 @@ struct SstFile {
   /// reader->ReadBatch, built once and kept (unless every read is to be verified again): a get
   /// then costs a reference instead of making arrays. About 1 KiB a batch that was read.
   /// With `columns`, no other table columns will be looked at: of a batch that nobody has read,
-  /// only theirs are verified, and it is not kept.
-  Result<std::shared_ptr<arrow::RecordBatch>> ReadBatch(
-      int64_t batch, const std::vector<int>* columns = nullptr) const;
+  /// only theirs are verified, and it is not kept. Batches of compressed files are not kept here:
+  /// the reader keeps those within a bound, but for `once`, which walks over many.
+  Result<std::shared_ptr<arrow::RecordBatch>> ReadBatch(int64_t batch,
+                                                        const std::vector<int>* columns = nullptr,
+                                                        bool once = false) const;
 
   uint64_t bytes() const { return meta.arrow_bytes + meta.idx_bytes; }
 

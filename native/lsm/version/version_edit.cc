@@ -28,6 +28,7 @@ enum Tag : uint64_t {
   kLastSequence = 18,
   kFixedEnds = 20,
   kTableColumns = 22,
+  kCompression = 24,
   kCutPoints = 31,
 };
 
@@ -167,6 +168,28 @@ Result<TableColumns> DecodeColumns(std::string_view bytes) {
   return columns;
 }
 
+Status DecodeCompression(Decoder* in, std::vector<TableDescriptor>* tables) {
+  uint64_t table, codec, count;
+  if (!in->Varint(&table) || !in->Varint(&codec) || !in->Varint(&count) ||
+      count > static_cast<uint64_t>(limits::kNumLevels)) {
+    return Malformed("compression");
+  }
+  const auto it = std::find_if(tables->begin(), tables->end(),
+                               [&](const TableDescriptor& t) { return t.id == table; });
+  if (it == tables->end()) return Malformed("compression: of no table");
+  const auto of_all = CompressionOfNumber(codec);
+  if (!of_all) return Malformed("compression");
+  it->options.compression = *of_all;
+  it->options.compression_per_level.clear();
+  while (count-- > 0) {
+    const auto one = in->Varint(&codec) ? CompressionOfNumber(codec) : std::nullopt;
+    if (!one) return Malformed("compression");
+    it->options.compression_per_level.push_back(*one);
+  }
+  if (in->remaining() > 0) return Malformed("compression");
+  return Status::OK();
+}
+
 std::string EncodeFile(const FileMeta& file) {
   std::string out;
   PutVarint(&out, file.number);
@@ -182,6 +205,10 @@ std::string EncodeFile(const FileMeta& file) {
   PutLengthPrefixed(&out, file.max_key);
   PutVarint(&out, file.clean ? 1 : 0);
   PutFixed<uint32_t>(&out, file.idx_crc);
+  if (file.compression != Compression::kNone) {
+    PutVarint(&out, static_cast<uint64_t>(file.compression));
+    PutVarint(&out, file.plain_bytes);
+  }
   return out;
 }
 
@@ -196,6 +223,13 @@ Result<FileMeta> DecodeFile(std::string_view bytes) {
       !in.Varint(&file.max_sequence) || !in.LengthPrefixed(&min_key) ||
       !in.LengthPrefixed(&max_key) || !in.Varint(&flags) || !in.Fixed(&file.idx_crc)) {
     return Malformed("file");
+  }
+  if (in.remaining() > 0) {  // it is compressed
+    uint64_t codec = 0;
+    const bool read = in.Varint(&codec) && in.Varint(&file.plain_bytes);
+    const auto compression = CompressionOfNumber(codec);
+    if (!read || !compression || *compression == Compression::kNone) return Malformed("file");
+    file.compression = *compression;
   }
   file.table = static_cast<TableId>(table);
   file.level = static_cast<int>(level);
@@ -230,6 +264,19 @@ Result<std::string> VersionEdit::Encode() const {
   for (const auto& columns : altered_tables) {
     MARBLE_ASSIGN_OR_RETURN(const std::string bytes, EncodeColumns(columns));
     PutField(&out, kTableColumns, bytes);
+  }
+  for (const auto& table : created_tables) {
+    const TableOptions& options = table.options;
+    if (options.compression == Compression::kNone && options.compression_per_level.empty())
+      continue;
+    std::string bytes;
+    PutVarint(&bytes, table.id);
+    PutVarint(&bytes, static_cast<uint64_t>(options.compression));
+    PutVarint(&bytes, options.compression_per_level.size());
+    for (const Compression one : options.compression_per_level) {
+      PutVarint(&bytes, static_cast<uint64_t>(one));
+    }
+    PutField(&out, kCompression, bytes);
   }
   for (TableId id : dropped_tables) PutNumber(&out, kDropTable, id);
   for (const auto& [table, number] : removed_files) {
@@ -287,6 +334,10 @@ Result<VersionEdit> VersionEdit::Decode(std::string_view bytes) {
       case kTableColumns: {
         MARBLE_ASSIGN_OR_RETURN(auto columns, DecodeColumns(field));
         edit.altered_tables.push_back(std::move(columns));
+        break;
+      }
+      case kCompression: {
+        MARBLE_RETURN_NOT_OK(DecodeCompression(&value, &edit.created_tables));
         break;
       }
       case kDropTable:

@@ -193,6 +193,14 @@ describe('Bad arguments', () => {
       [{ schema, bloomBitsPerKey: Number.NaN }, /bloomBitsPerKey/, RangeError],
       [{ schema, bloomBitsPerKey: '10' }, /bloomBitsPerKey must be a number/],
       [{ schema, pointIndex: 1 }, /pointIndex must be true or false, not 1/],
+      [{ schema, compression: 'gzip' }, /compression must be 'none' or 'lz4' or 'zstd', not "gzip"/],
+      [{ schema, compression: 'zst' }, /did you mean 'zstd'/],
+      [{ schema, compression: true }, /compression must be 'none' or 'lz4' or 'zstd', not true/],
+      [{ schema, compressionPerLevel: 'zstd' }, /compressionPerLevel must be an array of 'none' or 'lz4' or 'zstd'/],
+      [{ schema, compressionPerLevel: ['none', 'snappy'] }, /compressionPerLevel .*'1' is "snappy"/],
+      [{ schema, primaryKey: ['id'], compression: 'lz4', compressionPerLevel: ['zstd'] }, /leave one of them out/],
+      [{ schema, primaryKey: ['id'], compressionPerLevel: Array(8).fill('lz4') }, /has 8 entries; .* levels 0 to 6/],
+      [{ schema, compressionPerLevel: ['none', 'zstd'] }, /without a primary key all files are in level 0/],
     ]
     for (const [options, message, kind] of cases)
       await assert.rejects(database.createTable('u', options as never), refused(message, kind))

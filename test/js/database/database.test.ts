@@ -91,8 +91,8 @@ describe('Database', () => {
     await assert.rejects(Database.open(''), TypeError)
     const database = await Database.open(':memory:')
     await assert.rejects(
-      database.createTable('t', { schema, compression: 'zstd' }),
-      withCode('MARBLE_NOT_SUPPORTED', /compression/),
+      database.createTable('t', { schema, replicated: true }),
+      withCode('MARBLE_NOT_SUPPORTED', /replicated/),
     )
     await assert.rejects(
       database.createTable('t', { schema, primaryKey: ['no'] }),
@@ -150,7 +150,7 @@ describe('Database', () => {
         const memory = database.metrics().memory as Record<string, number>
         const { budget: told, total, ...parts } = memory
         assert.equal(told, budget)
-        assert.deepEqual(Object.keys(parts), ['memtableRows', 'memtableIndexes', 'fileChunks', 'fileArrays'])
+        assert.deepEqual(Object.keys(parts), ['memtableRows', 'memtableIndexes', 'fileChunks', 'fileArrays', 'decodedBatches'])
         assert.equal(
           total,
           Object.values(parts).reduce((sum, part) => sum + part, 0),

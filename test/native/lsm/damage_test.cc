@@ -42,7 +42,7 @@ struct Sample {
   std::vector<Content> states;
 };
 
-Sample MakeSample(bool closed) {
+Sample MakeSample(bool closed, Compression compression = Compression::kNone) {
   Sample sample;
   auto disk = std::make_shared<io::MemoryFileSystem>();
   DbOptions options;
@@ -50,8 +50,9 @@ Sample MakeSample(bool closed) {
   options.log_segment_bytes = 32 << 10;
   options.compaction_trigger = 10'000;
   auto db = Must(DB::Open("/db", options));
-  const std::vector<TableDescriptor> tables = {StateFamily("s"), TypedTable("t"),
-                                               AppendTable("log"), StateFamily("empty")};
+  std::vector<TableDescriptor> tables = {StateFamily("s"), TypedTable("t"), AppendTable("log"),
+                                         StateFamily("empty")};
+  for (auto& table : tables) table.options.compression = compression;
   for (const auto& table : tables) Must(db->CreateTable(table, false));
   Content content;
   for (const auto& table : tables) content[table.name];
@@ -155,9 +156,10 @@ void ExpectNames(const Status& status, const std::string& name, bool with_offset
   }
 }
 
-class DamageTest : public ::testing::TestWithParam<bool> {
+class DamageTest : public ::testing::TestWithParam<std::tuple<bool, Compression>> {
  protected:
-  bool closed() const { return GetParam(); }
+  bool closed() const { return std::get<0>(GetParam()); }
+  Sample MakeSample(bool closed) const { return lsm::MakeSample(closed, std::get<1>(GetParam())); }
   static uint64_t Seed() {
     const char* text = getenv("MARBLE_DAMAGE_SEED");
     return text != nullptr ? std::strtoull(text, nullptr, 10) : 1;
@@ -169,8 +171,14 @@ class DamageTest : public ::testing::TestWithParam<bool> {
     return getenv("MARBLE_LONG") != nullptr ? 2000 : std::max(4, 60 / std::max(1, files));
   }
 };
-INSTANTIATE_TEST_SUITE_P(Databases, DamageTest, ::testing::Values(true, false),
-                         [](const auto& info) { return info.param ? "Closed" : "Killed"; });
+INSTANTIATE_TEST_SUITE_P(Databases, DamageTest,
+                         ::testing::Combine(::testing::Bool(),
+                                            ::testing::Values(Compression::kNone, Compression::kLz4,
+                                                              Compression::kZstd)),
+                         [](const auto& info) {
+                           const std::string name(CompressionName(std::get<1>(info.param)));
+                           return (std::get<0>(info.param) ? "Closed_" : "Killed_") + name;
+                         });
 
 TEST_P(DamageTest, WithoutDamageEverythingIsThere) {
   const Sample sample = MakeSample(closed());

@@ -165,6 +165,7 @@ inline Result<std::vector<std::shared_ptr<arrow::RecordBatch>>> ScanBatches(
       MARBLE_ASSIGN_OR_RETURN(auto whole, step.sst->ReadBatch(step.sst_batch));
       std::vector<int> columns(step.batch->num_columns());
       for (size_t i = 0; i < columns.size(); ++i) columns[i] = static_cast<int>(i);
+      if (options.columns != nullptr) columns = *options.columns;
       MARBLE_ASSIGN_OR_RETURN(whole, whole->SelectColumns(columns));
       const auto slice = whole->Slice(step.first_row, step.batch->num_rows());
       for (int c = 0; c < slice->num_columns(); ++c) {

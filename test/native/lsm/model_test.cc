@@ -1,7 +1,8 @@
 // Random operations against std::map: four tables, batches across them, snapshots, flushes,
 // compactions of tables and of ranges, reopenings and crashes; gets and scans in both directions,
 // bounded and limited. Levels and files are so small, by seed, that data lies in several levels
-// and compactions of several kinds run beside the operations.
+// and compactions of several kinds run beside the operations. Files are compressed, by level and
+// seed.
 // MARBLE_MODEL_SEEDS: how many seeds (default 4); MARBLE_MODEL_SEED: one seed alone.
 #include <gtest/gtest.h>
 
@@ -36,6 +37,10 @@ class ModelRun {
     options_.max_compactions = 1 + Pick(3);
     options_.max_subcompactions = 1 + Pick(3);
     if (Pick(4) == 0) options_.compaction_bytes_per_second = 2 << 20;
+    // Hardly anything stays decoded, or all of it.
+    options_.decoded_cache_bytes = Pick(2) ? 100 << 10 : 16 << 20;
+    for (TableOptions* table : {&s_options_, &z_options_, &t_options_}) RandomCompression(table);
+    log_options_.compression = static_cast<Compression>(Pick(3));
     dir_ = std::make_unique<TempDir>(TempDir::Place::kMemory);
     Open();
   }
@@ -78,15 +83,32 @@ class ModelRun {
 
   void Open() {
     db_ = Must(DB::Open(dir_->path(), options_));
-    TableOptions small;
+    TableOptions& small = s_options_;
     small.batch_rows = 37;
-    TableOptions lazy;
+    TableOptions& lazy = z_options_;
     lazy.lazy_index = true;
     lazy.point_index = false;
     s_ = Must(db_->CreateTable(StateFamily("s", small), true));
     z_ = Must(db_->CreateTable(StateFamily("z", lazy), true));
-    t_ = Must(db_->CreateTable(TypedTable("t"), true));
-    log_ = Must(db_->CreateTable(AppendTable("log"), true));
+    t_ = Must(db_->CreateTable(TypedTable("t", t_options_), true));
+    TableDescriptor log = AppendTable("log");
+    log.options = log_options_;
+    log_ = Must(db_->CreateTable(std::move(log), true));
+  }
+
+  /// None, one of all levels, or one for each.
+  void RandomCompression(TableOptions* table) {
+    switch (Pick(4)) {
+      case 0:
+        return;
+      case 1:
+        table->compression = static_cast<Compression>(1 + Pick(2));
+        return;
+      default:
+        for (int levels = 1 + Pick(limits::kNumLevels); levels > 0; --levels) {
+          table->compression_per_level.push_back(static_cast<Compression>(Pick(3)));
+        }
+    }
   }
 
   void CompactSomething() {
@@ -381,6 +403,7 @@ class ModelRun {
   DbOptions options_;
   std::unique_ptr<TempDir> dir_;
   std::shared_ptr<DB> db_;
+  TableOptions s_options_, z_options_, t_options_, log_options_;
   TableHandle s_, z_, t_, log_;
   Model model_;
   std::pair<TableHandle*, std::map<std::string, std::string>*> state_s_{&s_, &model_.s};

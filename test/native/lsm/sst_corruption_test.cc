@@ -7,6 +7,7 @@
 #include "base/coding.h"
 #include "base/crc32c.h"
 #include "io/file_system.h"
+#include "lsm/sst/stored_buffers.h"
 
 namespace marble::lsm {
 namespace {
@@ -20,8 +21,9 @@ struct Sample {
   std::string arrow_bytes;
   std::string idx_bytes;
 
-  explicit Sample(bool raw, int64_t rows = 3000) {
+  explicit Sample(bool raw, int64_t rows = 3000, Compression compression = Compression::kNone) {
     Random random(11);
+    options.compression = compression;
     options.dir = dir.path();
     options.number = 1;
     options.schema = raw ? arrow::schema({arrow::field("key", arrow::binary(), false),
@@ -58,8 +60,14 @@ Status ReadEverything(const SstReader& reader) {
   return Status::OK();
 }
 
-TEST(SstCorruption, AFlippedByteAnywhereInTheArrowFileIsFoundByAFullRead) {
-  const Sample sample(false);
+class SstCorruption : public ::testing::TestWithParam<Compression> {};
+INSTANTIATE_TEST_SUITE_P(Codecs, SstCorruption,
+                         ::testing::Values(Compression::kNone, Compression::kLz4,
+                                           Compression::kZstd),
+                         [](const auto& info) { return std::string(CompressionName(info.param)); });
+
+TEST_P(SstCorruption, AFlippedByteAnywhereInTheArrowFileIsFoundByAFullRead) {
+  const Sample sample(false, 3000, GetParam());
   Random random(1);
   const auto size = static_cast<int64_t>(sample.arrow_bytes.size());
   for (int i = 0; i < 300; ++i) {
@@ -86,9 +94,9 @@ TEST(SstCorruption, AFlippedByteAnywhereInTheArrowFileIsFoundByAFullRead) {
   ASSERT_OK(Must(sample.Open(VerifyReads::kFirst))->Verify());
 }
 
-TEST(SstCorruption, FindNeverReturnsAKeyFromADamagedPage) {
+TEST_P(SstCorruption, FindNeverReturnsAKeyFromADamagedPage) {
   for (const bool raw : {true, false}) {
-    const Sample sample(raw);
+    const Sample sample(raw, 3000, GetParam());
     Random random(2);
     for (int i = 0; i < 60; ++i) {
       std::string bytes = sample.arrow_bytes;
@@ -110,8 +118,8 @@ TEST(SstCorruption, FindNeverReturnsAKeyFromADamagedPage) {
   }
 }
 
-TEST(SstCorruption, AFlippedByteAnywhereInTheIdxFileIsFoundAtOpen) {
-  const Sample sample(false);
+TEST_P(SstCorruption, AFlippedByteAnywhereInTheIdxFileIsFoundAtOpen) {
+  const Sample sample(false, 3000, GetParam());
   Random random(3);
   const auto size = static_cast<int64_t>(sample.idx_bytes.size());
   for (int i = 0; i < 1500; ++i) {
@@ -129,8 +137,8 @@ TEST(SstCorruption, AFlippedByteAnywhereInTheIdxFileIsFoundAtOpen) {
   }
 }
 
-TEST(SstCorruption, FilesCutOffOrSwappedAreRefusedAtOpen) {
-  const Sample sample(true);
+TEST_P(SstCorruption, FilesCutOffOrSwappedAreRefusedAtOpen) {
+  const Sample sample(true, 3000, GetParam());
   for (const size_t keep : {size_t{0}, size_t{10}, sample.idx_bytes.size() - 1}) {
     sample.Replace(sample.idx_path(), sample.idx_bytes.substr(0, keep));
     EXPECT_EQ(CodeOf(sample.Open(VerifyReads::kNever).status()), ErrorCode::kCorruption);
@@ -197,9 +205,9 @@ int Exercise(const Sample& sample, std::string bytes, bool fix_directory) {
   return used;
 }
 
-TEST(SstCorruption, NoIdxFileWithFittingChecksumsMakesTheReaderCrash) {
+TEST_P(SstCorruption, NoIdxFileWithFittingChecksumsMakesTheReaderCrash) {
   for (const bool raw : {true, false}) {
-    const Sample sample(raw, 1200);
+    const Sample sample(raw, 1200, GetParam());
     Random random(raw ? 5 : 6);
     const auto size = static_cast<int64_t>(sample.idx_bytes.size());
     int used = 0;
@@ -246,6 +254,54 @@ TEST(SstCorruption, NoIdxFileWithFittingChecksumsMakesTheReaderCrash) {
     EXPECT_GT(used, 400) << "most damage must get past the checks at open, or nothing is tried";
     EXPECT_EQ(Exercise(sample, sample.idx_bytes, true), 2);
   }
+}
+
+/// With no page checked, what a codec says is all there is: a length or a frame that does not fit
+/// is an error that says where, and no length is believed.
+TEST_P(SstCorruption, UncheckedPagesOfACompressedFileGiveErrorsThatSayWhere) {
+  if (GetParam() == Compression::kNone) GTEST_SKIP() << "there is nothing to decode";
+  const Sample sample(true, 3000, GetParam());
+  const auto stored =
+      Must(ReadCompressedLayouts(sample.arrow_bytes, *sample.options.schema, GetParam())).stored;
+  Random random(9);
+  int refused = 0;
+  for (int i = 0; i < 600; ++i) {
+    std::string bytes = sample.arrow_bytes;
+    const auto& batch = stored[Below(&random, static_cast<int64_t>(stored.size()))];
+    const BufferSpan& buffer = batch[Below(&random, static_cast<int64_t>(batch.size()))];
+    if (buffer.length == 0) continue;
+    bool length = false;
+    if (i % 2 == 0) {  // the length in front of a buffer
+      const uint64_t extremes[] = {
+          0, 1, ~uint64_t{0}, ~uint64_t{0} >> 1, uint64_t{1} << 62, uint64_t{1} << 33, 65'537};
+      const uint64_t claimed = extremes[Below(&random, 7)];
+      length = claimed != LoadFixed<uint64_t>(&bytes[buffer.offset]);
+      StoreFixed<uint64_t>(&bytes[buffer.offset], claimed);
+    } else {
+      const auto at = buffer.offset +
+                      static_cast<uint64_t>(Below(&random, static_cast<int64_t>(buffer.length)));
+      bytes[at] = static_cast<char>(bytes[at] ^ (1 << Below(&random, 8)));
+    }
+    sample.Replace(sample.arrow_path(), bytes);
+    const auto reader = Must(sample.Open(VerifyReads::kNever));
+    const Status status = ReadEverything(*reader);
+    EXPECT_TRUE(!length || !status.ok());
+    std::string scratch;
+    for (size_t k = 0; k < sample.keys.size(); k += 211) {
+      const auto found = reader->Find(sample.keys[k], HashKey(sample.keys[k]));
+      EXPECT_TRUE(found.ok() || CodeOf(found.status()) == ErrorCode::kCorruption);
+      (void)reader->LowerBound(sample.keys[k]);
+      (void)reader->KeyAt(static_cast<int64_t>(k), &scratch);
+    }
+    if (status.ok()) continue;  // the codec has not noticed: that is what pages are checked for
+    ++refused;
+    ASSERT_EQ(CodeOf(status), ErrorCode::kCorruption) << status;
+    EXPECT_NE(status.ToString().find("000001.arrow"), std::string::npos);
+    EXPECT_NE(status.ToString().find("offset " + std::to_string(buffer.offset)), std::string::npos)
+        << status;
+    EXPECT_EQ(CodeOf(reader->Verify()), ErrorCode::kCorruption);
+  }
+  EXPECT_GT(refused, 200);
 }
 
 }  // namespace

@@ -26,7 +26,13 @@ std::vector<std::string> LinesOf(const std::string& command) {
   return lines;
 }
 
-TEST(SstPyarrow, OpensTheFileAndReadsTheSameRows) {
+class SstPyarrow : public ::testing::TestWithParam<Compression> {};
+INSTANTIATE_TEST_SUITE_P(Codecs, SstPyarrow,
+                         ::testing::Values(Compression::kNone, Compression::kLz4,
+                                           Compression::kZstd),
+                         [](const auto& info) { return std::string(CompressionName(info.param)); });
+
+TEST_P(SstPyarrow, OpensTheFileAndReadsTheSameRows) {
   const char* python = std::getenv("MARBLE_PYARROW_PYTHON");
   ASSERT_NE(python, nullptr)
       << "MARBLE_PYARROW_PYTHON must name a python that has pyarrow: scripts/test sets it";
@@ -78,6 +84,7 @@ TEST(SstPyarrow, OpensTheFileAndReadsTheSameRows) {
   options.write_seq = true;
   options.write_kind = true;
   options.batch_rows = 3;
+  options.compression = GetParam();
   Random random(1);
   WriteFile(options, *rows, &random, sequences.data(), kinds.data());
 
