@@ -172,6 +172,8 @@ struct DbMetrics {
   uint64_t memtable_bytes = 0;  // indexes; rows lie in the log's mapping
   uint64_t flushes = 0;
   uint64_t compactions = 0;
+  uint64_t expired_files = 0;   // dropped unread, because all their rows had expired
+  uint64_t expired_bytes = 0;   // of them
   uint64_t stalls = 0;          // times that writers began to be slowed down or to wait
   std::string stall_reason;     // now; "", "memtables", "level0" or "pendingCompactionBytes"
   bool stall_stopped = false;   // now: they wait

@@ -49,6 +49,7 @@ void DbImpl::ScheduleWork() {
     if (task == nullptr) break;
     executor_->Submit(Executor::Kind::kCompaction, [this, task] { CompactionWork(task); });
   }
+  WatchExpiry();
 }
 
 void DbImpl::FlushWork() {

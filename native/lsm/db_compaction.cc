@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <unordered_map>
 
+#include "lsm/compaction/expired_files.h"
 #include "lsm/db_impl.h"
 
 namespace marble::lsm {
@@ -12,6 +13,10 @@ namespace {
 
 /// How often a caller of CompactRange looks at its progress and whether it is cancelled.
 constexpr std::chrono::milliseconds kManualPoll{10};
+/// How soon and how late it is looked again whether files have expired: what keeps them (a
+/// snapshot, an older file) tells nobody when it goes.
+constexpr std::chrono::milliseconds kLeastExpiryWait{1'000};
+constexpr std::chrono::milliseconds kMostExpiryWait{60'000};
 /// A file of a compaction overlaps so many files' worth of the level below its own at most.
 constexpr uint64_t kGrandparentFiles = 10;
 
@@ -60,6 +65,9 @@ void DbImpl::UpdateShape(TableState* table) {
   table->shape = picker_.Shape(view);
   table->waits_for_snapshot = picker_.NextRemovable(view);
   table->check_compaction = true;
+  if (table->info().expires()) {
+    table->next_file_expiry = NextFileExpiry(*table->super_version()->files);
+  }
   SequenceNumber next = table->waits_for_snapshot;
   for (const auto& [id, other] : tables_) next = std::min(next, other->waits_for_snapshot);
   waits_for_snapshot_.store(next, std::memory_order_relaxed);
@@ -96,8 +104,70 @@ std::shared_ptr<CompactionTask> DbImpl::NewTask(const TableHandle& table, Compac
   return task;
 }
 
+std::shared_ptr<CompactionTask> DbImpl::PickExpired() {
+  std::optional<int64_t> expired_ms;
+  for (const auto& [id, table] : tables_) {
+    if (table->next_file_expiry == INT64_MAX) continue;
+    // First the clock, then the snapshots: who takes one afterwards reads the clock later.
+    if (!expired_ms) expired_ms = snapshots_->OldestTime(options_.clock->NowMs());
+    if (table->next_file_expiry > *expired_ms) continue;
+    const SuperVersionRef version = table->super_version();
+    ExpiryView view{&table->info(), version->files.get(), {}, *expired_ms};
+    for (const auto& memtable : version->memtables) {
+      view.memtable_expiries.push_back(memtable->min_expires());
+    }
+    const std::vector<LevelFile> files = FindExpiredFiles(view);
+    if (files.empty()) continue;
+    auto task = std::make_shared<CompactionTask>();
+    task->table = table;
+    task->version = version->files;
+    CompactionPlan& plan = task->plan;
+    plan.reason = CompactionReason::kExpired;
+    plan.drop = true;
+    plan.input_level = files.front().level;
+    plan.output_level = files.back().level;
+    plan.min_key = files.front().file->meta.min_key;
+    plan.max_key = files.front().file->meta.max_key;
+    for (const auto& [level, file] : files) {
+      file->busy = true;
+      plan.inputs.push_back(file->meta.number);
+      plan.input_bytes += file->bytes();
+      plan.min_key = std::min(plan.min_key, file->meta.min_key);
+      plan.max_key = std::max(plan.max_key, file->meta.max_key);
+      task->inputs.push_back(file);
+    }
+    running_.push_back(task);
+    return task;
+  }
+  return nullptr;
+}
+
+void DbImpl::WatchExpiry() {
+  int64_t next = INT64_MAX;
+  for (const auto& [id, table] : tables_) next = std::min(next, table->next_file_expiry);
+  if (next == INT64_MAX) return;
+  const int64_t now = options_.clock->NowMs();
+  const auto wait = std::clamp(next > now ? std::chrono::milliseconds(next - now) : kMostExpiryWait,
+                               kLeastExpiryWait, kMostExpiryWait);
+  const auto at = std::chrono::steady_clock::now() + wait;
+  if (expiry_watched_ && expiry_watch_at_ <= at) return;
+  expiry_watched_ = true;
+  expiry_watch_at_ = at;
+  executor_->Submit(
+      Executor::Kind::kCompaction,
+      [this] {
+        std::lock_guard lock(mutex_);
+        expiry_watched_ = false;
+        ScheduleWork();
+      },
+      wait);
+}
+
 std::shared_ptr<CompactionTask> DbImpl::PickTask() {
   if (compactions_held_ > 0) return nullptr;
+  if (!compaction_backoff_.waiting) {
+    if (auto task = PickExpired()) return task;
+  }
   std::vector<TableHandle> candidates;
   for (const auto& [id, table] : tables_) {
     if (table->check_compaction) candidates.push_back(table);
@@ -125,7 +195,11 @@ std::shared_ptr<CompactionTask> DbImpl::PickTask() {
   }
   for (auto it = manual_.begin(); it != manual_.end();) {
     ManualCompaction& request = **it;
-    if (request.running) {
+    // Who asks for a compaction finds gone what has expired.
+    const bool dropping = std::any_of(running_.begin(), running_.end(), [&](const auto& task) {
+      return task->plan.drop && task->table == request.table;
+    });
+    if (request.running || dropping) {
       ++it;
       continue;
     }
@@ -164,7 +238,9 @@ std::shared_ptr<CompactionTask> DbImpl::PickTask() {
 // -------------------------------------------------------------------------------
 
 void DbImpl::CompactionWork(const std::shared_ptr<CompactionTask>& task) {
-  const Status status = task->plan.move ? MoveFiles(task.get()) : RunCompaction(task.get());
+  const Status status = task->plan.drop   ? DropExpired(task.get())
+                        : task->plan.move ? MoveFiles(task.get())
+                                          : RunCompaction(task.get());
   const ErrorCode code = status.ok() ? ErrorCode::kInternal : CodeOf(status);
   const bool full = !status.ok() && code == ErrorCode::kNoSpace && !failed_.load();
   if (!status.ok() && !full && code != ErrorCode::kAborted) SetBackgroundError(status);
@@ -232,8 +308,14 @@ DbEvent DbImpl::CompactionEvent(const CompactionTask& task, DbEvent::Phase phase
   event.output_level = plan.output_level;
   event.inputs = plan.inputs;
   event.inputs.insert(event.inputs.end(), plan.overlapped.begin(), plan.overlapped.end());
-  event.bytes_read = plan.move ? 0 : plan.input_bytes + plan.overlapped_bytes;
+  event.bytes_read = plan.move || plan.drop ? 0 : plan.input_bytes + plan.overlapped_bytes;
+  event.expired = plan.drop;
   const auto files = [](size_t n) { return std::to_string(n) + (n == 1 ? " file" : " files"); };
+  if (plan.drop) {
+    event.message = "drop " + files(plan.inputs.size()) + " of '" + event.table + "' (" +
+                    CompactionReasonName(plan.reason) + ")";
+    return event;
+  }
   event.message = std::string(plan.move ? "move " : "merge ") + files(plan.inputs.size()) +
                   " of '" + event.table + "' from level " + std::to_string(plan.input_level);
   if (!plan.overlapped.empty()) event.message += " and " + files(plan.overlapped.size());
@@ -402,6 +484,33 @@ Status DbImpl::MoveFiles(CompactionTask* task) {
   if (task->manual != nullptr) task->manual->done_bytes += plan.input_bytes;
   DbEvent event = CompactionEvent(*task, DbEvent::Phase::kEnd);
   event.outputs = event.inputs;
+  event.micros = MicrosSince(start);
+  Emit(std::move(event));
+  return Status::OK();
+}
+
+Status DbImpl::DropExpired(CompactionTask* task) {
+  const auto start = std::chrono::steady_clock::now();
+  const CompactionPlan& plan = task->plan;
+  MARBLE_RETURN_NOT_OK(PollCompaction(*task));
+  Emit(CompactionEvent(*task, DbEvent::Phase::kBegin));
+  bool dropped = false;
+  MARBLE_RETURN_NOT_OK(LogAndInstall(
+      [&]() -> std::optional<VersionEdit> {
+        dropped = task->table->dropped();
+        if (dropped) return std::nullopt;
+        VersionEdit edit;
+        for (const auto& file : task->inputs) {
+          edit.removed_files.emplace_back(task->table->id(), file->meta.number);
+        }
+        return edit;
+      },
+      [&] { Reinstall(task->table.get(), nullptr, {}, task->inputs); }));
+  if (dropped) return PollCompaction(*task);
+  DbCounters::Add(counters_->expired_files, plan.inputs.size());
+  DbCounters::Add(counters_->expired_bytes, plan.input_bytes);
+  DbEvent event = CompactionEvent(*task, DbEvent::Phase::kEnd);
+  for (const auto& file : task->inputs) event.rows += file->meta.rows;
   event.micros = MicrosSince(start);
   Emit(std::move(event));
   return Status::OK();

@@ -328,7 +328,8 @@ ScanRange PrefixRange(std::string_view prefix) {
 }
 
 SnapshotRef DbImpl::GetSnapshot() {
-  return snapshots_->Take(options_.clock->NowMs(), [this] { return last_sequence(); });
+  return snapshots_->Take([this] { return options_.clock->NowMs(); },
+                          [this] { return last_sequence(); });
 }
 
 // --- Metrics ----------------------------------------------------------------------------------
@@ -378,6 +379,8 @@ DbMetrics DbImpl::metrics() const {
   m.last_sequence = last_sequence();
   m.flushes = counters_->flushes.load();
   m.compactions = counters_->compactions.load();
+  m.expired_files = counters_->expired_files.load();
+  m.expired_bytes = counters_->expired_bytes.load();
   m.stalls = counters_->stalls.load();
   m.delayed_writes = counters_->delayed_writes.load();
   m.stopped_writes = counters_->stopped_writes.load();

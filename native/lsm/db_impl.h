@@ -250,11 +250,16 @@ class DbImpl : public DB {
   PickerTable PickerViewOf(const TableState& table) const;
   void UpdateShape(TableState* table);
   std::shared_ptr<CompactionTask> PickTask();
+  /// Files that have expired as a whole; they go before anything is merged with them.
+  std::shared_ptr<CompactionTask> PickExpired();
+  /// Look again when the next file has expired: no write may come that would.
+  void WatchExpiry();
   std::shared_ptr<CompactionTask> NewTask(const TableHandle& table, CompactionPlan plan);
   /// On an executor's thread: one compaction from beginning to end.
   void CompactionWork(const std::shared_ptr<CompactionTask>& task);
   Status RunCompaction(CompactionTask* task);
   Status MoveFiles(CompactionTask* task);
+  Status DropExpired(CompactionTask* task);
   CompactionJob MakeJob(CompactionTask* task);
   /// With merges, a value that has expired by now may still count for an operand that was written
   /// in time and lies in a newer run: forget only what had expired before all of those.
@@ -353,6 +358,8 @@ class DbImpl : public DB {
   std::vector<std::shared_ptr<CompactionTask>> running_;
   std::deque<std::shared_ptr<ManualCompaction>> manual_;  // oldest first
   SpaceBackoff compaction_backoff_;
+  bool expiry_watched_ = false;  // WatchExpiry waits, until
+  std::chrono::steady_clock::time_point expiry_watch_at_;
   int compactions_held_ = 0;  // by installs that must know what runs
   Status background_error_;   // why the database is read-only
 

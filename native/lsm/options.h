@@ -54,6 +54,9 @@ struct DbEvent {
   uint64_t bytes_read = 0;
   std::vector<FileNumber> inputs = {};
   std::vector<FileNumber> outputs = {};
+  /// Of a compaction: it was none. All rows of the inputs had expired, and they were dropped
+  /// unread.
+  bool expired = false;
 };
 
 struct DbOptions {

@@ -96,6 +96,7 @@ struct TableCore {
   std::array<LevelCounters, limits::kNumLevels> level_counters;
   std::atomic<SequenceNumber> bulk_loaded{0};
   LevelShape shape;
+  int64_t next_file_expiry = INT64_MAX;
   bool check_compaction = true;
   SequenceNumber waits_for_snapshot = kMaxSequence;
 };
@@ -184,6 +185,8 @@ class TableState {
 
   /// Under the database's mutex: what compactions are decided by; follows the super version.
   LevelShape& shape = core_->shape;
+  /// When the next file will have expired as a whole; INT64_MAX: none will.
+  int64_t& next_file_expiry = core_->next_file_expiry;
   /// Something has changed since nothing was found to do.
   bool& check_compaction = core_->check_compaction;
   /// The sequence that the oldest snapshot must reach for there to be something to do.

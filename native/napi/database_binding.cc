@@ -468,6 +468,8 @@ napi_value DatabaseMetrics(napi_env env, napi_callback_info info) {
   SetProperty(env, object, "memory", memory);
   number(object, "flushes", metrics.flushes);
   number(object, "compactions", metrics.compactions);
+  number(object, "expiredFiles", metrics.expired_files);
+  number(object, "expiredBytes", metrics.expired_bytes);
   number(object, "runningCompactions", metrics.running_compactions);
   number(object, "pendingCompactionBytes", metrics.pending_compaction_bytes);
   number(object, "stalls", metrics.stalls);

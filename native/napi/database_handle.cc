@@ -57,6 +57,7 @@ void DatabaseHandle::SetListener(std::shared_ptr<ThreadCallback> listener) {
         SetProperty(env, info, "table", MakeString(env, event.table));
         SetProperty(env, info, "inputLevel", MakeNumber(env, event.input_level));
         SetProperty(env, info, "outputLevel", MakeNumber(env, event.output_level));
+        SetProperty(env, info, "expired", MakeBool(env, event.expired));
         SetProperty(env, info, "bytesRead", MakeNumber(env, static_cast<double>(event.bytes_read)));
         SetProperty(env, info, "inputs", numbers(event.inputs));
         SetProperty(env, info, "outputs", numbers(event.outputs));

@@ -160,6 +160,8 @@ const char* CompactionReasonName(CompactionReason reason) {
       return "small files";
     case CompactionReason::kManual:
       return "asked for";
+    case CompactionReason::kExpired:
+      return "all rows have expired";
   }
   return "";
 }

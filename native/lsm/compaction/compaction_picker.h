@@ -96,6 +96,7 @@ enum class CompactionReason {
   kBottommost,   // no snapshot needs its versions or tombstones any more
   kConcatenate,  // small files of a table without a key
   kManual,
+  kExpired,  // all rows have expired: the files go unread (expired_files.h)
 };
 const char* CompactionReasonName(CompactionReason reason);
 
@@ -111,6 +112,7 @@ struct CompactionPlan {
   std::string min_key;  // of all of them
   std::string max_key;
   bool move = false;  // by an edit of the manifest alone; nothing is overlapped
+  bool drop = false;  // the inputs, of any levels, go by an edit of the manifest alone
 };
 
 /// A manual compaction's way through a key range: level by level, each from left to right, in

@@ -9,6 +9,8 @@ namespace marble::lsm {
 struct DbCounters {
   std::atomic<uint64_t> flushes{0};
   std::atomic<uint64_t> compactions{0};
+  std::atomic<uint64_t> expired_files{0};   // dropped unread
+  std::atomic<uint64_t> expired_bytes{0};   // of them
   std::atomic<uint64_t> stalls{0};          // times that writers began to be held up
   std::atomic<uint64_t> delayed_writes{0};  // that slept for a moment
   std::atomic<uint64_t> stopped_writes{0};  // that had to wait

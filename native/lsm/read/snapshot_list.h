@@ -19,11 +19,13 @@ namespace marble::lsm {
 
 class SnapshotList : public std::enable_shared_from_this<SnapshotList> {
  public:
-  /// `read_sequence` is called under the list's mutex: who collects the list afterwards either
-  /// finds the new snapshot, or had read everything that it can see before.
-  template <typename ReadSequence>
-  SnapshotRef Take(int64_t now_ms, const ReadSequence& read_sequence) {
+  /// `read_time` and `read_sequence` are called under the list's mutex: who collects the list
+  /// afterwards either finds the new snapshot, or had read everything that it can see before; and
+  /// who had read the clock before asks for the oldest time finds no later one that is earlier.
+  template <typename ReadTime, typename ReadSequence>
+  SnapshotRef Take(const ReadTime& read_time, const ReadSequence& read_sequence) {
     std::lock_guard lock(mutex_);
+    const int64_t now_ms = read_time();
     const SequenceNumber sequence = read_sequence();
     const auto at = live_.insert(sequence);
     oldest_.store(*live_.begin(), std::memory_order_release);

@@ -1,5 +1,6 @@
 #include "lsm/read/state_iterator.h"
 
+#include <algorithm>
 #include <string>
 #include <utility>
 
@@ -25,13 +26,14 @@ class StateIteratorImpl : public StateIterator {
   Status status() const override { return status_; }
 
   void Seek(std::string_view key) override {
-    const std::string_view from = key > range_.lower ? key : std::string_view(range_.lower);
+    // It may be the key that the iterator stands on, whose memory goes when a run moves.
+    seek_key_.assign(std::max(key, std::string_view(range_.lower)));
     forward_ = true;
     if (runs_.size() > 1) {
       for (size_t i = 0; i < runs_.size(); ++i) runs_[i].PrefetchSeek(from);
     }
     for (size_t i = 0; i < runs_.size(); ++i) {
-      if (!Note(runs_[i].SeekGE(from))) return;
+      if (!Note(runs_[i].SeekGE(seek_key_))) return;
     }
     Settle();
   }
@@ -135,6 +137,7 @@ class StateIteratorImpl : public StateIterator {
   std::string_view key_;
   std::string_view value_;
   std::string merged_;
+  std::string seek_key_;
   Status status_;
 };
 

@@ -90,6 +90,8 @@ class SstReader {
   /// When the last of those that expire does.
   virtual int64_t max_expires() const = 0;
   virtual uint64_t merge_operands() const = 0;
+  /// Every row expires, or is a tombstone; and some row expires.
+  virtual bool all_expire() const { return false; }
 
   /// False: the key is certainly not in this file (bounds or Bloom filter). No I/O.
   virtual bool MayContain(std::string_view key, uint64_t hash) const = 0;

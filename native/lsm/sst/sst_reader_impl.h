@@ -60,6 +60,11 @@ class SstReaderImpl : public SstReader, public std::enable_shared_from_this<SstR
   int64_t min_expires() const override { return properties_.min_expires; }
   int64_t max_expires() const override { return properties_.max_expires; }
   uint64_t merge_operands() const override { return properties_.merge_operands; }
+  bool all_expire() const override {
+    // Tombstones have no expiry, merge operands have.
+    const uint64_t deletes = properties_.tombstones - properties_.merge_operands;
+    return properties_.expiring > 0 && properties_.expiring + deletes == properties_.rows;
+  }
   bool MayContain(std::string_view key, uint64_t hash) const override {
     return InBounds(key) && (!bloom_ || bloom_->MayContain(hash));
   }

@@ -177,6 +177,30 @@ describe('Database', () => {
     })
   })
 
+  it('drops files that have expired as a whole, tells of it and counts them', async () => {
+    await withDatabase(async database => {
+      const expired = new Promise<Record<string, unknown>>(resolve =>
+        database.on('compaction', info => {
+          if ((info as { expired: boolean }).expired) resolve(info as Record<string, unknown>)
+        }),
+      )
+      const table = await database.createTable('t', { schema, primaryKey: ['id'], ttlMs: 1000 })
+      let event: Record<string, unknown> | undefined
+      while (event === undefined) {
+        // A flush that comes too late writes nothing: once more.
+        await table.insert([{ id: 'a' }])
+        await database.flush()
+        event = await Promise.race([expired, new Promise<undefined>(resolve => setTimeout(resolve, 4000, undefined))])
+      }
+      assert.equal(event.table, 't')
+      assert.ok((event.inputs as number[]).length > 0)
+      assert.deepEqual(event.outputs, [])
+      const metrics = database.metrics() as { expiredFiles: number; expiredBytes: number }
+      assert.ok(metrics.expiredFiles > 0)
+      assert.ok(metrics.expiredBytes > 0)
+    })
+  })
+
   it('tells of compactions, and of levels in its metrics', async () => {
     await withDatabase(async database => {
       const compacted = new Promise<Record<string, unknown>>(resolve =>

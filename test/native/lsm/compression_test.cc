@@ -501,6 +501,32 @@ TEST(CompressionTest, ValuesOutliveTheCacheTheFileAndTheDatabase) {
   EXPECT_EQ(row, 5000);
 }
 
+TEST(CompressionTest, AnIteratorSeeksTheKeyThatItStandsOn) {
+  const TempDir dir;
+  DbOptions options;
+  options.decoded_cache_bytes = 1;  // keeps nothing
+  options.compaction_trigger = 1000;
+  const auto db = Must(DB::Open(dir.path(), options));
+  const auto s = Must(db->CreateTable(StateFamily("s", With(Compression::kZstd)), true));
+  for (int run = 0; run < 3; ++run) {
+    for (int i = run; i < 6000; i += 3) PutOne(db.get(), s, Key(i), Record(i));
+    Must(db->Flush());
+  }
+  const auto it = Must(db->NewStateIterator(s, {}, {}));
+  it->SeekToFirst();
+  for (int i = 0; i < 6000; ++i) {
+    ASSERT_TRUE(it->Valid());
+    ASSERT_EQ(it->key(), Key(i));
+    it->Seek(it->key());
+    ASSERT_EQ(it->key(), Key(i));
+    ASSERT_EQ(it->value(), Record(i));
+    if (i % 2) it->SeekForPrev(it->key());
+    ASSERT_EQ(it->key(), Key(i));
+    it->Next();
+  }
+  EXPECT_FALSE(it->Valid());
+}
+
 // --- Copies, reports, other readers ------------------------------------------------------------
 
 TEST(CompressionTest, BackupsCheckpointsVerifyAndInspectTakeCompressedFilesAsTheyAre) {
