@@ -150,7 +150,13 @@ describe('Database', () => {
         const memory = database.metrics().memory as Record<string, number>
         const { budget: told, total, ...parts } = memory
         assert.equal(told, budget)
-        assert.deepEqual(Object.keys(parts), ['memtableRows', 'memtableIndexes', 'fileChunks', 'fileArrays', 'decodedBatches'])
+        assert.deepEqual(Object.keys(parts), [
+          'memtableRows',
+          'memtableIndexes',
+          'fileChunks',
+          'fileArrays',
+          'decodedBatches',
+        ])
         assert.equal(
           total,
           Object.values(parts).reduce((sum, part) => sum + part, 0),

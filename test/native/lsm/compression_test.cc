@@ -506,12 +506,15 @@ TEST(CompressionTest, AnIteratorSeeksTheKeyThatItStandsOn) {
   DbOptions options;
   options.decoded_cache_bytes = 1;  // keeps nothing
   options.compaction_trigger = 1000;
+  options.target_file_bytes = 64 << 10;  // several files in a level
   const auto db = Must(DB::Open(dir.path(), options));
   const auto s = Must(db->CreateTable(StateFamily("s", With(Compression::kZstd)), true));
   for (int run = 0; run < 3; ++run) {
     for (int i = run; i < 6000; i += 3) PutOne(db.get(), s, Key(i), Record(i));
     Must(db->Flush());
+    if (run == 1) Must(db->Compact("s"));
   }
+  ASSERT_GT(FilesOf(dir.path(), "s").size(), 3u);
   const auto it = Must(db->NewStateIterator(s, {}, {}));
   it->SeekToFirst();
   for (int i = 0; i < 6000; ++i) {
