@@ -129,7 +129,7 @@ std::shared_ptr<CompactionTask> DbImpl::PickExpired() {
     plan.min_key = files.front().file->meta.min_key;
     plan.max_key = files.front().file->meta.max_key;
     for (const auto& [level, file] : files) {
-      file->busy = true;
+      file->pair->busy = true;
       plan.inputs.push_back(file->meta.number);
       plan.input_bytes += file->bytes();
       plan.min_key = std::min(plan.min_key, file->meta.min_key);

@@ -32,7 +32,7 @@ class Search {
   std::vector<LevelFile> Run() {
     std::vector<LevelFile> found;
     files_.ForEachFile([&](int level, const SstFileRef& file) {
-      if (file->busy || !file->reader->all_expire()) return;
+      if (file->pair->busy || !file->reader->all_expire()) return;
       if (file->reader->max_expires() > view_.expired_ms) return;
       found.push_back({level, file});
       going_.insert(file.get());

@@ -30,7 +30,7 @@ class StateIteratorImpl : public StateIterator {
     seek_key_.assign(std::max(key, std::string_view(range_.lower)));
     forward_ = true;
     if (runs_.size() > 1) {
-      for (size_t i = 0; i < runs_.size(); ++i) runs_[i].PrefetchSeek(from);
+      for (size_t i = 0; i < runs_.size(); ++i) runs_[i].PrefetchSeek(seek_key_);
     }
     for (size_t i = 0; i < runs_.size(); ++i) {
       if (!Note(runs_[i].SeekGE(seek_key_))) return;
