@@ -2,9 +2,8 @@
 //
 //   1. Flush what the table has in memory, while its writers go on.
 //   2. Keep the writers out (TableState::gate) and flush the rest. Now files hold every row, and
-//   the
-//      log from where it is needed has no record of the table: nothing written with the old schema
-//      will ever be read with the new one but files, whose columns are found by field id.
+//      the log from where it is needed has no record of the table: nothing written with the old
+//      schema will ever be read with the new one but files, whose columns are found by field id.
 //   3. Under the manifest's lock, where no file comes or goes: open the files with the new schema,
 //      append the edit, install. Handles of before are refused from here on.
 //

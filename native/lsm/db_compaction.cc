@@ -197,7 +197,7 @@ std::shared_ptr<CompactionTask> DbImpl::PickTask() {
     ManualCompaction& request = **it;
     // Who asks for a compaction finds gone what has expired.
     const bool dropping = std::any_of(running_.begin(), running_.end(), [&](const auto& task) {
-      return task->plan.drop && task->table == request.table;
+      return task->plan.drop && task->table->SameTable(*request.table);
     });
     if (request.running || dropping) {
       ++it;
