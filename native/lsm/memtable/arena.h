@@ -1,18 +1,19 @@
-// Bump allocation for what lives as long as a memtable. One thread allocates; memory_usage may
-// be read by any.
+// Bump allocation for what lives as long as a memtable, zeroed. One thread allocates; memory_usage
+// may be read by any.
 #pragma once
 
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <vector>
+
+#include "base/large_memory.h"
 
 namespace marble::lsm {
 
 class Arena {
  public:
-  /// 8-byte aligned memory, not initialised.
+  /// 8-byte aligned.
   void* Allocate(size_t bytes) {
     bytes = (bytes + 7) & ~size_t{7};
     if (bytes > left_) return AllocateChunk(bytes);
@@ -49,17 +50,17 @@ class Arena {
     return at_ - bytes;
   }
   uint8_t* NewChunk(size_t bytes) {
-    chunks_.push_back(std::make_unique_for_overwrite<uint8_t[]>(bytes));
+    chunks_.emplace_back(bytes);
     usage_.fetch_add(bytes, std::memory_order_relaxed);
-    return chunks_.back().get();
+    return chunks_.back().data();
   }
 
   static constexpr size_t kLine = 64;
-  static constexpr size_t kMaxChunk = 1 << 20;
+  static constexpr size_t kMaxChunk = kHugePageBytes;
   size_t next_chunk_ = 2048;
   uint8_t* at_ = nullptr;
   size_t left_ = 0;
-  std::vector<std::unique_ptr<uint8_t[]>> chunks_;
+  std::vector<LargeMemory> chunks_;
   std::atomic<size_t> usage_{0};
 };
 

@@ -14,6 +14,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/large_memory.h"
 #include "lsm/memtable/key_node.h"
 
 namespace marble::lsm {
@@ -63,8 +64,13 @@ class HashIndex {
 
  private:
   struct Slots {
-    size_t mask;
-    std::unique_ptr<std::atomic<uint64_t>[]> words;
+    explicit Slots(size_t count)
+        : mask(count - 1),
+          memory(count * sizeof(uint64_t)),
+          words(reinterpret_cast<std::atomic<uint64_t>*>(memory.data())) {}
+    const size_t mask;
+    const LargeMemory memory;
+    std::atomic<uint64_t>* const words;  // zero at first
   };
   static constexpr int kPointerBits = 48;
   static constexpr size_t kMinSlots = 256;
@@ -79,10 +85,8 @@ class HashIndex {
     slots->words[i].store(word, std::memory_order_release);
   }
   std::unique_ptr<Slots> Allocate(size_t count) {
-    auto slots = std::make_unique<Slots>();
-    slots->mask = count - 1;
-    slots->words = std::make_unique<std::atomic<uint64_t>[]>(count);  // zeroed
-    usage_.fetch_add(count * 8, std::memory_order_relaxed);
+    auto slots = std::make_unique<Slots>(count);
+    usage_.fetch_add(slots->memory.size(), std::memory_order_relaxed);
     return slots;
   }
   void Publish(size_t count) {

@@ -41,8 +41,8 @@ SortedNodes::SortedNodes(const SortedNodes& older, const SortedNodes& added) {
     copy->SetPrefixes(shared);
     return *copy;
   };
-  const std::vector<Entry>& left = same(older, &a).entries_;
-  const std::vector<Entry>& right = same(added, &b).entries_;
+  const Entries& left = same(older, &a).entries_;
+  const Entries& right = same(added, &b).entries_;
   shared_ = shared;
   entries_.resize(left.size() + right.size());
   std::merge(left.begin(), left.end(), right.begin(), right.end(), entries_.begin(), Less);
@@ -71,7 +71,7 @@ void SortedNodes::Sort() {
     for (int d = 0; d < kDigits; ++d) ++counts[d][entry.prefix >> (8 * d) & 0xff];
   }
   if (!sorted) {
-    std::vector<Entry> other(entries_.size());
+    Entries other(entries_.size());
     for (int d = 0; d < kDigits; ++d) {
       std::array<size_t, 256>& places = counts[d];
       if (places[entries_[0].prefix >> (8 * d) & 0xff] == entries_.size()) continue;

@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/large_memory.h"
 #include "lsm/key_fences.h"
 #include "lsm/memtable/key_node.h"
 
@@ -96,7 +97,9 @@ class SortedNodes {
     return a.prefix != b.prefix ? a.prefix < b.prefix : a.node->key() < b.node->key();
   }
 
-  std::vector<Entry> entries_;
+  using Entries = std::vector<Entry, LargeAllocator<Entry>>;
+
+  Entries entries_;
   KeyFences fences_;   // of every 64th key: a search begins in few cache lines
   size_t shared_ = 0;  // bytes with which all keys begin
 };
