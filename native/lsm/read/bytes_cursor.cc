@@ -1,5 +1,8 @@
 #include "lsm/read/bytes_cursor.h"
 
+#include <algorithm>
+#include <optional>
+
 #include "lsm/sst/bytes_rows.h"
 
 namespace marble::lsm {
@@ -7,33 +10,69 @@ namespace {
 
 class BytesCursor : public RunCursor {
  public:
-  explicit BytesCursor(const SstFile& file)
-      : file_(file), rows_(*file.reader->bytes()), total_(file.reader->num_rows()) {}
+  BytesCursor(const SstFileRef& file, const std::shared_ptr<const TableInfo>& info,
+              const ColumnsRef& columns)
+      : file_(file),
+        info_(info),
+        columns_(columns),
+        bytes_(*file->reader->bytes()),
+        total_(file->reader->num_rows()) {}
 
-  void PrefetchSeek(std::string_view key) const override { file_.reader->PrefetchSearch(key); }
+  void PrefetchSeek(std::string_view key) const override { file_->reader->PrefetchSearch(key); }
   Status SeekGE(std::string_view key) override {
     int64_t row = 0;
     if (!key.empty()) {
-      MARBLE_ASSIGN_OR_RETURN(row, file_.reader->LowerBound(key));
+      MARBLE_ASSIGN_OR_RETURN(row, file_->reader->LowerBound(key));
     }
     return MoveTo(row);
   }
   Status SeekLT(std::string_view key) override {
     int64_t row = total_;
     if (!key.empty()) {
-      MARBLE_ASSIGN_OR_RETURN(row, file_.reader->LowerBound(key));
+      MARBLE_ASSIGN_OR_RETURN(row, file_->reader->LowerBound(key));
     }
     return MoveTo(row - 1);
   }
   Status Next() override { return MoveTo(row_ + 1); }
   Status Prev() override { return MoveTo(row_ - 1); }
-  void Collect(RowCollector* to) const override { to->AddBytes(key_, value_); }
-  std::string_view Value() const override { return value_; }
+
+  Result<size_t> Read(bool forward, RunRow* rows, size_t most) override {
+    first_read_ = row_;
+    step_ = forward ? 1 : -1;
+    size_t n = 0;
+    while (true) {
+      // As many of them as the batch has; the cursor stands on the first.
+      const int64_t left = forward ? end_ - row_ : row_ - begin_ + 1;
+      const size_t stop = std::min(most, n + static_cast<size_t>(left));
+      for (int64_t i = row_ - begin_; n < stop; i += step_, ++n) {
+        const auto key = BytesRows::Key(*batch_, i);
+        const auto value = BytesRows::Value(*batch_, i);
+        if (!key || !value) return ImpossibleOffsets(file_->reader->file()->path(), begin_ + i);
+        rows[n] = RunRow::Of(*key, *value);
+        __builtin_prefetch(value->data());
+      }
+      row_ = first_read_ + step_ * static_cast<int64_t>(n - 1);
+      key_ = rows[n - 1].key();
+      const int64_t next = row_ + step_;
+      if (n == most || next < 0 || next >= total_) return n;
+      MARBLE_RETURN_NOT_OK(MoveTo(next));
+    }
+  }
   Status CollectChain(SequenceNumber hidden, MergeChain* chain) override {
     // Range tombstones lie in memtables: they hide all of a file's versions, or none.
-    if (hidden == 0) chain->AddBase(value_, /*expires=*/0, nullptr);
+    if (hidden > 0) return Status::OK();
+    const auto value = BytesRows::Value(*batch_, row_ - begin_);
+    if (!value) return ImpossibleOffsets(file_->reader->file()->path(), row_);
+    chain->AddBase(*value, /*expires=*/0, nullptr);
     return Status::OK();
   }
+
+  Result<SstRows*> PlainRows(size_t i) override {
+    if (!rows_) rows_.emplace(file_, info_, columns_);
+    MARBLE_RETURN_NOT_OK(rows_->MoveTo(first_read_ + step_ * static_cast<int64_t>(i)));
+    return &*rows_;
+  }
+  Status SkipTo(bool /*forward*/, int64_t row) override { return MoveTo(row); }
 
  private:
   Status MoveTo(int64_t row) {
@@ -41,40 +80,44 @@ class BytesCursor : public RunCursor {
     valid_ = row >= 0 && row < total_;
     if (!valid_) return Status::OK();
     if (row < begin_ || row >= end_) {
-      const size_t index = rows_.BatchOf(row);
-      MARBLE_RETURN_NOT_OK(file_.reader->VerifyBytes(index));
-      batch_ = &rows_.batch(index);
+      const size_t index = bytes_.BatchOf(row);
+      MARBLE_RETURN_NOT_OK(file_->reader->VerifyBytes(index));
+      batch_ = &bytes_.batch(index);
       begin_ = batch_->first_row;
-      end_ = rows_.batch(index + 1).first_row;
+      end_ = bytes_.batch(index + 1).first_row;
     }
-    const int64_t i = row - begin_;
-    const auto key = BytesRows::Key(*batch_, i);
-    const auto value = BytesRows::Value(*batch_, i);
-    if (!key || !value) return ImpossibleOffsets(file_.reader->file()->path(), row);
-    SetKey(*key);
-    value_ = *value;
+    const auto key = BytesRows::Key(*batch_, row - begin_);
+    if (!key) return ImpossibleOffsets(file_->reader->file()->path(), row);
+    key_ = *key;
     return Status::OK();
   }
 
-  const SstFile& file_;
-  const BytesRows& rows_;
+  const SstFileRef file_;
+  const std::shared_ptr<const TableInfo> info_;
+  const ColumnsRef columns_;
+  const BytesRows& bytes_;
   const int64_t total_;
   int64_t row_ = 0;
   // The batch of the row.
   const BytesRows::Batch* batch_ = nullptr;
   int64_t begin_ = 0;
   int64_t end_ = 0;
-  std::string_view value_;
+  // What was read last.
+  int64_t first_read_ = 0;
+  int64_t step_ = 1;
+  std::optional<SstRows> rows_;  // made for PlainRows
 };
 
 }  // namespace
 
-std::unique_ptr<RunCursor> NewBytesCursor(const SstFile& file, const ReadView& view) {
-  const SstReader& reader = *file.reader;
-  if (reader.bytes() == nullptr || reader.expires_column() >= 0 || !file.PlainAt(view)) {
+std::unique_ptr<RunCursor> NewBytesCursor(const SstFileRef& file,
+                                          const std::shared_ptr<const TableInfo>& info,
+                                          const ReadView& view, const ColumnsRef& columns) {
+  const SstReader& reader = *file->reader;
+  if (reader.bytes() == nullptr || reader.expires_column() >= 0 || !file->PlainAt(view)) {
     return nullptr;
   }
-  return std::make_unique<BytesCursor>(file);
+  return std::make_unique<BytesCursor>(file, info, columns);
 }
 
 }  // namespace marble::lsm

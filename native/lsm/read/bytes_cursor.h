@@ -1,5 +1,6 @@
 // A state family's file of which every row counts, as a run whose keys and values are read where
-// they lie: for readers of single entries, to whom no Arrow batch is of use. One thread.
+// they lie, many at a time, and without Arrow arrays but where stretches are taken whole. One
+// thread.
 #pragma once
 
 #include <memory>
@@ -9,8 +10,10 @@
 
 namespace marble::lsm {
 
-/// Null when the file has other rows, rows that expire, or no bytes (SstReader::bytes). `file`
-/// outlives the cursor.
-std::unique_ptr<RunCursor> NewBytesCursor(const SstFile& file, const ReadView& view);
+/// Null when the file has other rows, rows that expire, or no bytes (SstReader::bytes). `columns`
+/// of batches that are taken whole.
+std::unique_ptr<RunCursor> NewBytesCursor(const SstFileRef& file,
+                                          const std::shared_ptr<const TableInfo>& info,
+                                          const ReadView& view, const ColumnsRef& columns);
 
 }  // namespace marble::lsm

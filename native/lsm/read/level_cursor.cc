@@ -9,13 +9,13 @@ class LevelCursor : public RunCursor {
  public:
   /// Files [begin, end) of the level.
   LevelCursor(std::shared_ptr<const SortedLevel> level, size_t begin, size_t end,
-              std::shared_ptr<const TableInfo> info, const ReadView& view, RowsWanted wanted)
+              std::shared_ptr<const TableInfo> info, const ReadView& view, ColumnsRef columns)
       : level_(std::move(level)),
         begin_(begin),
         end_(end),
         info_(std::move(info)),
         view_(view),
-        wanted_(std::move(wanted)) {}
+        columns_(std::move(columns)) {}
 
   Status SeekGE(std::string_view key) override {
     Open(key.empty() ? begin_ : std::max(begin_, level_->LowerBound(key)));
@@ -41,28 +41,25 @@ class LevelCursor : public RunCursor {
     MARBLE_RETURN_NOT_OK(file_->Prev());
     return Backward();
   }
-  Status SkipTo(int64_t row) override {
-    MARBLE_RETURN_NOT_OK(file_->SkipTo(row));
-    return Forward();
+  Result<size_t> Read(bool forward, RunRow* rows, size_t most) override {
+    return file_->Read(forward, rows, most);
   }
-  Status SkipBackTo(int64_t row) override {
-    MARBLE_RETURN_NOT_OK(file_->SkipBackTo(row));
-    return Backward();
-  }
-  SstRows* plain_rows() override { return file_->plain_rows(); }
-  void Collect(RowCollector* to) const override { file_->Collect(to); }
-  std::string_view Value() const override { return file_->Value(); }
   Status CollectChain(SequenceNumber hidden, MergeChain* chain) override {
     MARBLE_RETURN_NOT_OK(file_->CollectChain(hidden, chain));
-    SetKey(file_->key());
+    key_ = file_->key();
     return Status::OK();
+  }
+  Result<SstRows*> PlainRows(size_t i) override { return file_->PlainRows(i); }
+  Status SkipTo(bool forward, int64_t row) override {
+    MARBLE_RETURN_NOT_OK(file_->SkipTo(forward, row));
+    return forward ? Forward() : Backward();
   }
 
  private:
   void Open(size_t at) {
     at_ = at;
     file_ =
-        at >= begin_ && at < end_ ? NewSstCursor((*level_)[at], info_, view_, wanted_) : nullptr;
+        at >= begin_ && at < end_ ? NewSstCursor((*level_)[at], info_, view_, columns_) : nullptr;
   }
   /// Where the file has no more row to show, on to the next one that has.
   Status Forward() {
@@ -83,11 +80,7 @@ class LevelCursor : public RunCursor {
   }
   void Show() {
     valid_ = file_ != nullptr;
-    if (!valid_) return;
-    SetKey(file_->key());
-    deleted_ = file_->deleted();
-    merge_ = file_->merge();
-    sequence_ = file_->sequence();
+    if (valid_) key_ = file_->key();
   }
 
   const std::shared_ptr<const SortedLevel> level_;
@@ -95,7 +88,7 @@ class LevelCursor : public RunCursor {
   const size_t end_;
   const std::shared_ptr<const TableInfo> info_;
   const ReadView view_;
-  const RowsWanted wanted_;
+  const ColumnsRef columns_;
   size_t at_ = 0;
   std::unique_ptr<RunCursor> file_;  // null: before the first or behind the last
 };
@@ -105,7 +98,7 @@ class LevelCursor : public RunCursor {
 std::unique_ptr<RunCursor> NewLevelCursor(std::shared_ptr<const SortedLevel> level,
                                           std::shared_ptr<const TableInfo> info,
                                           const ReadView& view, const ScanRange& range,
-                                          const RowsWanted& wanted, size_t* out_of_range) {
+                                          const ColumnsRef& columns, size_t* out_of_range) {
   const size_t begin = range.lower.empty() ? 0 : level->LowerBound(range.lower);
   size_t end = level->size();
   if (!range.upper.empty()) {
@@ -114,8 +107,9 @@ std::unique_ptr<RunCursor> NewLevelCursor(std::shared_ptr<const SortedLevel> lev
   }
   *out_of_range += level->size() - (begin < end ? end - begin : 0);
   if (begin >= end) return nullptr;
-  if (end - begin == 1) return NewSstCursor((*level)[begin], std::move(info), view, wanted);
-  return std::make_unique<LevelCursor>(std::move(level), begin, end, std::move(info), view, wanted);
+  if (end - begin == 1) return NewSstCursor((*level)[begin], std::move(info), view, columns);
+  return std::make_unique<LevelCursor>(std::move(level), begin, end, std::move(info), view,
+                                       columns);
 }
 
 }  // namespace marble::lsm

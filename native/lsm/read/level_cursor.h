@@ -14,6 +14,6 @@ namespace marble::lsm {
 std::unique_ptr<RunCursor> NewLevelCursor(std::shared_ptr<const SortedLevel> level,
                                           std::shared_ptr<const TableInfo> info,
                                           const ReadView& view, const ScanRange& range,
-                                          const RowsWanted& wanted, size_t* out_of_range);
+                                          const ColumnsRef& columns, size_t* out_of_range);
 
 }  // namespace marble::lsm

@@ -338,6 +338,13 @@ Status RowCollector::FinishBytes(size_t begin, size_t end,
     int32_t k = 0, v = 0;
     key_offsets[0] = value_offsets[0] = 0;
     for (int64_t i = 0; i < rows; ++i) {
+      // Rows of memtables lie anywhere.
+      constexpr int64_t kAhead = 12;
+      if (i + kAhead < rows) {
+        const BytesRow& later = bytes_rows_[begin + i + kAhead];
+        __builtin_prefetch(later.key);
+        if (later.value_size > 0) __builtin_prefetch(later.value + later.value_size - 1);
+      }
       const BytesRow& row = bytes_rows_[begin + i];
       if (row.key_size > 0) std::memcpy(kd->mutable_data() + k, row.key, row.key_size);
       if (row.value_size > 0) std::memcpy(vd->mutable_data() + v, row.value, row.value_size);

@@ -1,7 +1,6 @@
 #include "lsm/read/run_cursor.h"
 
 #include "lsm/read/bytes_cursor.h"
-#include "lsm/read/point_reader.h"
 
 namespace marble::lsm {
 namespace {
@@ -14,7 +13,8 @@ class MemtableCursor : public RunCursor {
   void PrefetchSeek(std::string_view key) const override { cursor_.PrefetchSeek(key); }
   Status SeekGE(std::string_view key) override {
     cursor_.SeekGE(key);
-    return Settle(/*forward=*/true);
+    Settle(/*forward=*/true);
+    return Status::OK();
   }
   Status SeekLT(std::string_view key) override {
     if (key.empty()) {
@@ -22,27 +22,34 @@ class MemtableCursor : public RunCursor {
     } else {
       cursor_.SeekLT(key);
     }
-    return Settle(/*forward=*/false);
+    Settle(/*forward=*/false);
+    return Status::OK();
   }
   Status Next() override {
-    cursor_.Next();
-    return Settle(/*forward=*/true);
+    Step(/*forward=*/true);
+    return Status::OK();
   }
   Status Prev() override {
-    cursor_.Prev();
-    return Settle(/*forward=*/false);
+    Step(/*forward=*/false);
+    return Status::OK();
   }
-  void Collect(RowCollector* to) const override {
-    if (version_->kind() == VersionKind::kBytes) {
-      to->AddBytes(key_, version_->bytes());
-    } else {
-      to->AddRows(version_->batch().batch, version_->row(), 1);
+  Result<size_t> Read(bool forward, RunRow* rows, size_t most) override {
+    size_t n = 0;
+    while (true) {
+      RunRow& row = rows[n++];
+      if (version_->kind() == VersionKind::kRow) {
+        row = RunRow::Of(key_, version_->batch().batch, version_->row());
+      } else {
+        row = RunRow::Of(key_, version_->bytes());
+        __builtin_prefetch(row.value);
+      }
+      row.sequence = version_->sequence();
+      row.merge = version_->kind() == VersionKind::kMerge;
+      row.deleted = version_->kind() == VersionKind::kDelete || view_.Expired(version_->expires());
+      if (n == most) return n;
+      Step(forward);
+      if (!valid_) return n;
     }
-  }
-  std::string_view Value() const override {
-    return version_->kind() == VersionKind::kRow
-               ? ValueAt(*version_->batch().batch, version_->row())
-               : version_->bytes();
   }
   Status CollectChain(SequenceNumber hidden, MergeChain* chain) override {
     for (const KeyVersion* v = version_;
@@ -66,24 +73,23 @@ class MemtableCursor : public RunCursor {
   }
 
  private:
-  Status Settle(bool forward) {
+  void Step(bool forward) {
+    forward ? cursor_.Next() : cursor_.Prev();
+    Settle(forward);
+  }
+  /// On to a key that the view sees.
+  void Settle(bool forward) {
     while (cursor_.Valid()) {
-      version_ = cursor_.node().VisibleAt(view_.sequence);
+      const KeyNode& node = cursor_.node();
+      version_ = node.VisibleAt(view_.sequence);
       if (version_ != nullptr) {
-        SetKey(cursor_.node().key());
-        sequence_ = version_->sequence();
-        deleted_ = version_->kind() == VersionKind::kDelete || view_.Expired(version_->expires());
-        merge_ = version_->kind() == VersionKind::kMerge;
-        return Status::OK();
+        key_ = node.key();
+        valid_ = true;
+        return;
       }
-      if (forward) {
-        cursor_.Next();
-      } else {
-        cursor_.Prev();
-      }
+      forward ? cursor_.Next() : cursor_.Prev();
     }
     valid_ = false;
-    return Status::OK();
   }
 
   const std::shared_ptr<Memtable> memtable_;
@@ -116,13 +122,23 @@ class SstCursor : public RunCursor {
   }
   Status Next() override { return Forward(group_end_); }
   Status Prev() override { return Backward(group_begin_ - 1); }
-  Status SkipTo(int64_t row) override { return Forward(row); }
-  Status SkipBackTo(int64_t row) override { return Backward(row); }
-  SstRows* plain_rows() override { return plain_ ? &rows_ : nullptr; }
-  void Collect(RowCollector* to) const override {
-    to->AddRows(rows_.batch(), rows_.row_in_batch(), 1);
+  Result<SstRows*> PlainRows(size_t /*i*/) override { return plain_ ? &rows_ : nullptr; }
+  Status SkipTo(bool forward, int64_t row) override {
+    return forward ? Forward(row) : Backward(row);
   }
-  std::string_view Value() const override { return ValueAt(*rows_.batch(), rows_.row_in_batch()); }
+
+  /// One row: the memory of its key may be used for the next.
+  Result<size_t> Read(bool /*forward*/, RunRow* rows, size_t /*most*/) override {
+    RunRow& row = rows[0];
+    row = RunRow::Of(key_, rows_.batch(), rows_.row_in_batch());
+    if (!plain_) {
+      const RowKind kind = rows_.kind();
+      row.sequence = rows_.sequence();
+      row.deleted = kind == RowKind::kDelete || view_.Expired(rows_.expires());
+      row.merge = kind == RowKind::kMerge;
+    }
+    return 1;
+  }
   Status CollectChain(SequenceNumber hidden, MergeChain* chain) override {
     const int64_t visible = rows_.row();
     // Of equal keys the versions follow each other, newest first.
@@ -195,13 +211,8 @@ class SstCursor : public RunCursor {
   Status Arrive(int64_t begin, int64_t end) {
     group_begin_ = begin;
     group_end_ = end;
-    SetKey(rows_.key());
-    sequence_ = plain_ ? 0 : rows_.sequence();
-    if (!plain_) {
-      const RowKind kind = rows_.kind();
-      deleted_ = kind == RowKind::kDelete || view_.Expired(rows_.expires());
-      merge_ = kind == RowKind::kMerge;
-    }
+    key_ = rows_.key();
+    valid_ = true;
     return Status::OK();
   }
 
@@ -221,11 +232,9 @@ std::unique_ptr<RunCursor> NewMemtableCursor(std::shared_ptr<Memtable> memtable,
 }
 
 std::unique_ptr<RunCursor> NewSstCursor(SstFileRef file, std::shared_ptr<const TableInfo> info,
-                                        const ReadView& view, const RowsWanted& wanted) {
-  if (wanted.bytes_alone) {
-    if (auto cursor = NewBytesCursor(*file, view)) return cursor;
-  }
-  return std::make_unique<SstCursor>(std::move(file), std::move(info), view, wanted.columns);
+                                        const ReadView& view, const ColumnsRef& columns) {
+  if (auto cursor = NewBytesCursor(file, info, view, columns)) return cursor;
+  return std::make_unique<SstCursor>(std::move(file), std::move(info), view, columns);
 }
 
 }  // namespace marble::lsm

@@ -7,7 +7,7 @@
 namespace marble::lsm {
 
 RunSet::RunSet(const std::shared_ptr<const TableInfo>& info, const SuperVersion& version,
-               const ReadView& view, const ScanRange& range, const RowsWanted& wanted)
+               const ReadView& view, const ScanRange& range, const ColumnsRef& columns)
     : info_(*info), view_(view) {
   cursors_.reserve(version.memtables.size() + version.files->level0.size() + limits::kNumLevels);
   for (const auto& memtable : version.memtables) {
@@ -23,21 +23,20 @@ RunSet::RunSet(const std::shared_ptr<const TableInfo>& info, const SuperVersion&
       ++files_out_of_range_;
       continue;
     }
-    cursors_.push_back(NewSstCursor(file, info, view_, wanted));
+    cursors_.push_back(NewSstCursor(file, info, view_, columns));
   }
   for (const auto& level : version.files->levels) {
     if (level == nullptr) continue;
-    auto cursor = NewLevelCursor(level, info, view_, range, wanted, &files_out_of_range_);
+    auto cursor = NewLevelCursor(level, info, view_, range, columns, &files_out_of_range_);
     if (cursor != nullptr) cursors_.push_back(std::move(cursor));
   }
 }
 
-bool RunSet::Covered(size_t run) const {
-  const RunCursor& cursor = *cursors_[run];
+bool RunSet::Covered(size_t run, const RunRow& row) const {
   for (const auto& [memtable, tombstone] : tombstones_) {
     if (memtable > run) continue;
-    if (memtable == run && tombstone->sequence <= cursor.sequence()) continue;
-    if (tombstone->Covers(cursor.key())) return true;
+    if (memtable == run && tombstone->sequence <= row.sequence) continue;
+    if (tombstone->Covers(row.key())) return true;
   }
   return false;
 }

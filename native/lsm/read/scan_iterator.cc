@@ -7,7 +7,8 @@
 #include <string>
 #include <utility>
 
-#include "lsm/read/run_set.h"
+#include "lsm/read/merged_runs.h"
+#include "lsm/read/row_collector.h"
 
 namespace marble::lsm {
 namespace {
@@ -16,10 +17,13 @@ namespace {
 constexpr int64_t kSliceRows = 1024;
 /// Consecutive rows of one run after which a stretch is looked for (a binary search).
 constexpr int kStreak = 8;
-/// Rows of a batch after which a scan backwards asks its filter again.
-constexpr int64_t kAskRows = 64;
-/// Bytes of variable length in a gathered batch.
-constexpr int64_t kGatherBytes = limits::kTableBatchBytes;
+/// Rows read at once of a run at first.
+constexpr size_t kFirstRows = 16;
+/// Rows of one run after which a scan backwards asks its filter again.
+constexpr int kAskRows = 64;
+/// Bytes of a gathered batch: what a core's cache holds, so that rows are copied while their keys
+/// are in it, and into memory that was used just before.
+constexpr int64_t kGatherBytes = 512 << 10;
 
 /// What both kinds of scan share: limit, counters, the collector of gathered rows.
 class ScanBase : public Iterator {
@@ -108,7 +112,7 @@ class KeyedScan : public ScanBase {
   KeyedScan(TableHandle table, SuperVersionRef version, const ReadView& view,
             const ScanOptions& options, std::shared_ptr<DbCounters> counters)
       : ScanBase(std::move(table), std::move(version), view, options, std::move(counters)),
-        runs_(table_->info_ref(), *version_, view_, options_.range, {options_.columns}) {
+        runs_(table_->info_ref(), *version_, view_, options_.range, options_.columns, kFirstRows) {
     DbCounters::Add(counters_->files_out_of_range, runs_.files_out_of_range());
   }
 
@@ -117,209 +121,162 @@ class KeyedScan : public ScanBase {
     merged_.clear();
     if (!started_) {
       started_ = true;
-      for (size_t i = 0; i < runs_.size(); ++i) {
-        MARBLE_RETURN_NOT_OK(options_.reverse ? runs_[i].SeekLT(options_.range.upper)
-                                              : runs_[i].SeekGE(options_.range.lower));
-      }
-      CountOutOfRange(/*behind=*/options_.reverse, options_.range.upper, options_.range.lower);
+      MARBLE_RETURN_NOT_OK(options_.reverse ? runs_.SeekLT(options_.range.upper)
+                                            : runs_.SeekGE(options_.range.lower));
+      MARBLE_RETURN_NOT_OK(
+          CountOutOfRange(/*behind=*/options_.reverse, options_.range.upper, options_.range.lower));
     }
-    return options_.reverse ? NextReverse() : NextForward();
+    while (runs_.valid() && left_ > 0 && !CollectorFull()) {
+      if (BehindRange(runs_.row().key())) {
+        MARBLE_RETURN_NOT_OK(Finish());
+        break;
+      }
+      ScanBatch slice;
+      MARBLE_ASSIGN_OR_RETURN(const Stretch stretch,
+                              options_.reverse ? LeaveOutBack() : TakeStretch(&slice));
+      if (stretch == Stretch::kSlice) return slice;
+      if (stretch == Stretch::kBehindGathered) break;
+      if (stretch == Stretch::kTaken) continue;
+      MARBLE_RETURN_NOT_OK(CollectRow());
+      MARBLE_RETURN_NOT_OK(runs_.Next());
+    }
+    return Gathered();
   }
 
  private:
-  /// Count the batches before (or behind) those that the runs stand on: the scan goes the other
-  /// way, and the bound kept it from reading them.
-  void CountOutOfRange(bool behind, const std::string& upper, const std::string& lower) {
-    if ((behind ? upper : lower).empty()) return;
+  /// What became of the rows that the merge has come to, as a stretch of one file.
+  enum class Stretch {
+    kNone,            // nothing: it is for the next row alone
+    kTaken,           // gathered, or left out
+    kSlice,           // a slice
+    kBehindGathered,  // a slice it will be, once what was gathered before it is handed out
+  };
+
+  bool BehindRange(std::string_view key) const {
+    const ScanRange& range = options_.range;
+    return options_.reverse ? key < range.lower : !range.upper.empty() && key >= range.upper;
+  }
+
+  /// Count the batches before (or behind) those that the runs have come to: the scan goes the
+  /// other way, and the bound kept it from reading them.
+  Status CountOutOfRange(bool behind, const std::string& upper, const std::string& lower) {
+    if ((behind ? upper : lower).empty()) return Status::OK();
     for (size_t i = 0; i < runs_.size(); ++i) {
-      const SstRows* rows = runs_[i].valid() ? runs_[i].plain_rows() : nullptr;
+      if (!runs_.has_rows(i)) continue;
+      MARBLE_ASSIGN_OR_RETURN(const SstRows* rows, runs_.PlainRows(i));
       if (rows == nullptr) continue;
       const int64_t batches = rows->file()->reader->num_batches();
       DbCounters::Add(counters_->batches_out_of_range,
                       behind ? batches - 1 - rows->batch_index() : rows->batch_index());
     }
+    return Status::OK();
   }
   /// The scan has come to its other bound.
-  void Finish() {
-    if (finished_) return;
+  Status Finish() {
+    if (finished_) return Status::OK();
     finished_ = true;
-    CountOutOfRange(/*behind=*/!options_.reverse, options_.range.upper, options_.range.lower);
+    return CountOutOfRange(/*behind=*/!options_.reverse, options_.range.upper,
+                           options_.range.lower);
   }
 
-  /// The winner stands on a merge operand: collect what it adds up to.
-  Status CollectMerged(size_t winner) {
+  /// The next row, if it lives.
+  Status CollectRow() {
+    if (runs_.dead()) return Status::OK();
+    const RunRow& row = runs_.row();
+    if (row.merge) return CollectMerged();
+    if (row.batch == nullptr) {
+      collector_.AddBytes(row.key(), row.Value());
+    } else {
+      collector_.AddRows(*row.batch, row.size_or_row, 1);
+    }
+    --left_;
+    return Status::OK();
+  }
+  Status CollectMerged() {
     std::string value;
-    MARBLE_ASSIGN_OR_RETURN(const bool found, runs_.MergedValue(winner, &value));
+    MARBLE_ASSIGN_OR_RETURN(const bool found, runs_.MergedValue(&value));
     if (!found) return Status::OK();
-    merged_.push_back({std::string(runs_[winner].key()), std::move(value)});
+    merged_.push_back({std::string(runs_.row().key()), std::move(value)});
     collector_.AddBytes(merged_.back().first, merged_.back().second);
     --left_;
     return Status::OK();
   }
 
-  /// What the winner stands on, if it lives.
-  Status CollectWinner(size_t winner) {
-    if (runs_.Dead(winner)) return Status::OK();
-    RunCursor& cursor = runs_[winner];
-    if (cursor.merge()) return CollectMerged(winner);
-    cursor.Collect(&collector_);
-    --left_;
-    return Status::OK();
+  /// Rows of one file up to the next key of any other run, at once.
+  Result<Stretch> TakeStretch(ScanBatch* slice) {
+    const size_t run = runs_.run();
+    if (run != last_run_ || runs_.tied()) {
+      last_run_ = run;
+      streak_ = 0;
+    }
+    if (runs_.tied() || runs_.has_tombstones()) return Stretch::kNone;
+    if (!runs_.alone() && ++streak_ <= kStreak) return Stretch::kNone;
+    MARBLE_ASSIGN_OR_RETURN(SstRows* const rows, runs_.PlainRows(run));
+    if (rows == nullptr) return Stretch::kNone;
+    std::string_view bound = options_.range.upper;
+    const RunRow* const second = runs_.Second();
+    if (second != nullptr && (bound.empty() || second->key() < bound)) bound = second->key();
+    int64_t alone = rows->total();  // up to here no other run has a key
+    if (!bound.empty()) {
+      MARBLE_ASSIGN_OR_RETURN(alone, rows->LowerBound(bound));
+    }
+    if (options_.stretches != nullptr) {
+      const int64_t next = LeaveOutFrom(*rows->file()->reader, rows->row(), alone);
+      if (next > rows->row()) return SkipTo(run, next);
+    }
+    const int64_t stop = std::min(rows->batch_end(), alone);
+    const int64_t count = std::min(stop - rows->row(), left_);
+    const bool last = stop == rows->batch_end() || second == nullptr;
+    if (count >= kSliceRows || (collector_.empty() && last)) {
+      if (!collector_.empty()) return Stretch::kBehindGathered;
+      *slice = FileSlice(*rows->file(), *rows->batch(), rows->batch_index(), rows->row_in_batch(),
+                         count);
+      MARBLE_RETURN_NOT_OK(runs_.SkipTo(run, rows->row() + count));
+      return Stretch::kSlice;
+    }
+    collector_.AddRows(rows->batch(), rows->row_in_batch(), count);
+    left_ -= count;
+    if (count < kStreak) streak_ = 0;
+    return SkipTo(run, rows->row() + count);
+  }
+  Result<Stretch> SkipTo(size_t run, int64_t row) {
+    MARBLE_RETURN_NOT_OK(runs_.SkipTo(run, row));
+    return Stretch::kTaken;
   }
 
-  Result<ScanBatch> NextForward() {
-    const std::string_view upper = options_.range.upper;
-    while (left_ > 0 && !CollectorFull()) {
-      // The first cursor with the least key wins: runs are ordered from newest to oldest.
-      constexpr size_t kNone = SIZE_MAX;
-      size_t winner = kNone, second = kNone;
-      bool tie = false;
-      for (size_t i = 0; i < runs_.size(); ++i) {
-        if (!runs_[i].valid()) continue;
-        if (winner == kNone) {
-          winner = i;
-          continue;
-        }
-        const int order = RunSet::CompareKeys(runs_[i], runs_[winner]);
-        if (order < 0) {
-          second = winner;
-          winner = i;
-          tie = false;
-        } else if (order == 0) {
-          tie = true;
-        } else if (second == kNone || RunSet::CompareKeys(runs_[i], runs_[second]) < 0) {
-          second = i;
-        }
-      }
-      if (winner == kNone) break;
-      RunCursor& cursor = runs_[winner];
-      if (!upper.empty() && cursor.key() >= upper) {
-        Finish();
-        break;
-      }
-      if (winner != last_winner_ || tie) {
-        last_winner_ = winner;
-        streak_ = 0;
-      }
-      if (tie) {
-        MARBLE_RETURN_NOT_OK(CollectWinner(winner));
-        for (size_t i = winner + 1; i < runs_.size(); ++i) {
-          if (runs_[i].valid() && RunSet::CompareKeys(runs_[i], cursor) == 0) {
-            MARBLE_RETURN_NOT_OK(runs_[i].Next());
-          }
-        }
-        MARBLE_RETURN_NOT_OK(cursor.Next());
-        continue;
-      }
-      if (SstRows* rows = !runs_.has_tombstones() && (second == kNone || ++streak_ > kStreak)
-                              ? cursor.plain_rows()
-                              : nullptr) {
-        std::string_view bound = upper;
-        if (second != kNone && (bound.empty() || runs_[second].key() < bound)) {
-          bound = runs_[second].key();
-        }
-        int64_t alone = rows->total();  // up to here no other run has a key
-        if (!bound.empty()) {
-          MARBLE_ASSIGN_OR_RETURN(alone, rows->LowerBound(bound));
-        }
-        if (options_.stretches != nullptr) {
-          const int64_t next = LeaveOutFrom(*rows->file()->reader, rows->row(), alone);
-          if (next > rows->row()) {
-            MARBLE_RETURN_NOT_OK(cursor.SkipTo(next));
-            continue;
-          }
-        }
-        const int64_t stop = std::min(rows->batch_end(), alone);
-        const int64_t count = std::min(stop - rows->row(), left_);
-        const bool last = stop == rows->batch_end() || second == kNone;
-        if (count >= kSliceRows || (collector_.empty() && last)) {
-          if (!collector_.empty()) return Gathered();
-          ScanBatch out = FileSlice(*rows->file(), *rows->batch(), rows->batch_index(),
-                                    rows->row_in_batch(), count);
-          MARBLE_RETURN_NOT_OK(cursor.SkipTo(rows->row() + count));
-          return out;
-        }
-        collector_.AddRows(rows->batch(), rows->row_in_batch(), count);
-        left_ -= count;
-        if (count < kStreak) streak_ = 0;
-        MARBLE_RETURN_NOT_OK(cursor.SkipTo(rows->row() + count));
-        continue;
-      }
-      MARBLE_RETURN_NOT_OK(CollectWinner(winner));
-      MARBLE_RETURN_NOT_OK(cursor.Next());
+  /// Backwards, the file of the next row may be alone down to the next key of another run: leave
+  /// out there what the filter knows. Not at every row, because it costs a binary search.
+  Result<Stretch> LeaveOutBack() {
+    if (options_.stretches == nullptr || runs_.tied() || runs_.has_tombstones()) {
+      return Stretch::kNone;
     }
-    return Gathered();
-  }
-
-  Result<ScanBatch> NextReverse() {
-    const std::string_view lower = options_.range.lower;
-    while (left_ > 0 && !CollectorFull()) {
-      constexpr size_t kNone = SIZE_MAX;
-      size_t winner = kNone;
-      for (size_t i = 0; i < runs_.size(); ++i) {
-        if (!runs_[i].valid()) continue;
-        if (winner == kNone || RunSet::CompareKeys(runs_[i], runs_[winner]) > 0) winner = i;
-      }
-      if (winner == kNone) break;
-      RunCursor& cursor = runs_[winner];
-      if (!lower.empty() && cursor.key() < lower) {
-        Finish();
-        break;
-      }
-      if (options_.stretches != nullptr && !runs_.has_tombstones()) {
-        MARBLE_ASSIGN_OR_RETURN(const bool skipped, SkipBack(winner));
-        if (skipped) continue;
-      }
-      MARBLE_RETURN_NOT_OK(CollectWinner(winner));
-      for (size_t i = winner + 1; i < runs_.size(); ++i) {
-        if (runs_[i].valid() && RunSet::CompareKeys(runs_[i], cursor) == 0) {
-          MARBLE_RETURN_NOT_OK(runs_[i].Prev());
-        }
-      }
-      MARBLE_RETURN_NOT_OK(cursor.Prev());
-    }
-    return Gathered();
-  }
-
-  /// Backwards, the winner's file may be alone down to the next run's key: leave out there what
-  /// the filter knows. Not at every row, because it costs a binary search.
-  Result<bool> SkipBack(size_t winner) {
-    RunCursor& cursor = runs_[winner];
-    SstRows* rows = cursor.plain_rows();
-    if (rows == nullptr) return false;
-    const SstReader* reader = rows->file()->reader.get();
-    if (reader == asked_ && asked_row_ - rows->row() < kAskRows &&
-        asked_batch_ == rows->batch_index()) {
-      return false;
-    }
-    asked_ = reader;
-    asked_batch_ = rows->batch_index();
-    asked_row_ = rows->row();
+    const size_t run = runs_.run();
+    if (run == last_run_ && ++streak_ < kAskRows) return Stretch::kNone;
+    last_run_ = run;
+    streak_ = 0;
+    MARBLE_ASSIGN_OR_RETURN(SstRows* const rows, runs_.PlainRows(run));
+    if (rows == nullptr) return Stretch::kNone;
     std::string behind(options_.range.lower);  // the first key at which it is alone
-    for (size_t i = 0; i < runs_.size(); ++i) {
-      if (i == winner || !runs_[i].valid() || runs_[i].key() < behind) continue;
-      behind.assign(runs_[i].key());
+    if (const RunRow* const second = runs_.Second();
+        second != nullptr && second->key() >= std::string_view(behind)) {
+      behind.assign(second->key());
       behind.push_back('\0');
     }
     int64_t first = 0;
     if (!behind.empty()) {
       MARBLE_ASSIGN_OR_RETURN(first, rows->LowerBound(behind));
     }
-    if (first > rows->row()) return false;  // another run has this very key
-    const int64_t next = LeaveOutBackFrom(*reader, rows->row(), first);
-    if (next == rows->row()) return false;
-    MARBLE_RETURN_NOT_OK(cursor.SkipBackTo(next));
-    return true;
+    const int64_t next = LeaveOutBackFrom(*rows->file()->reader, rows->row(), first);
+    if (next == rows->row()) return Stretch::kNone;
+    return SkipTo(run, next);
   }
 
-  RunSet runs_;
-  const SstReader* asked_ = nullptr;  // what SkipBack has asked about last
-  int64_t asked_batch_ = -1;
-  int64_t asked_row_ = 0;
+  MergedRuns runs_;
   bool finished_ = false;
   std::deque<std::pair<std::string, std::string>> merged_;  // what the collector points to
   bool started_ = false;
-  size_t last_winner_ = SIZE_MAX;
+  // The run of the row before, and how many in a row were from it.
+  size_t last_run_ = SIZE_MAX;
   int streak_ = 0;
 };
 

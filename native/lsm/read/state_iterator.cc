@@ -4,10 +4,13 @@
 #include <string>
 #include <utility>
 
-#include "lsm/read/run_set.h"
+#include "lsm/read/merged_runs.h"
 
 namespace marble::lsm {
 namespace {
+
+/// Rows read at once of a run after a seek: who seeks may want few.
+constexpr size_t kFirstRows = 1;
 
 class StateIteratorImpl : public StateIterator {
  public:
@@ -17,8 +20,7 @@ class StateIteratorImpl : public StateIterator {
         version_(std::move(version)),
         snapshot_(std::move(snapshot)),
         range_(range),
-        runs_(state->info_ref(), *version_, view, range_,
-              {.columns = nullptr, .bytes_alone = true}) {}
+        runs_(state->info_ref(), *version_, view, range_, /*columns=*/nullptr, kFirstRows) {}
 
   bool Valid() const override { return valid_; }
   std::string_view key() const override { return key_; }
@@ -29,13 +31,7 @@ class StateIteratorImpl : public StateIterator {
     // It may be the key that the iterator stands on, whose memory goes when a run moves.
     seek_key_.assign(std::max(key, std::string_view(range_.lower)));
     forward_ = true;
-    if (runs_.size() > 1) {
-      for (size_t i = 0; i < runs_.size(); ++i) runs_[i].PrefetchSeek(seek_key_);
-    }
-    for (size_t i = 0; i < runs_.size(); ++i) {
-      if (!Note(runs_[i].SeekGE(seek_key_))) return;
-    }
-    Settle();
+    if (Note(runs_.SeekGE(seek_key_))) Settle();
   }
   void SeekForPrev(std::string_view key) override {
     // The last key <= `key` is the last one below its successor.
@@ -53,7 +49,7 @@ class StateIteratorImpl : public StateIterator {
       const std::string from = std::string(key_) + '\0';
       return Seek(from);
     }
-    if (Pass()) Settle();
+    if (Note(runs_.Next())) Settle();
   }
   void Prev() override {
     if (!valid_) return;
@@ -66,16 +62,13 @@ class StateIteratorImpl : public StateIterator {
       }
       return SeekBelow(to);
     }
-    if (Pass()) Settle();
+    if (Note(runs_.Next())) Settle();
   }
 
  private:
   void SeekBelow(std::string_view key) {
     forward_ = false;
-    for (size_t i = 0; i < runs_.size(); ++i) {
-      if (!Note(runs_[i].SeekLT(key))) return;
-    }
-    Settle();
+    if (Note(runs_.SeekLT(key))) Settle();
   }
   bool Note(const Status& status) {
     if (status.ok()) return true;
@@ -83,44 +76,29 @@ class StateIteratorImpl : public StateIterator {
     valid_ = false;
     return false;
   }
-  /// Move all runs off the key of the winner.
-  bool Pass() {
-    RunCursor& winner = runs_[winner_];
-    for (size_t i = winner_ + 1; i < runs_.size(); ++i) {
-      if (!runs_[i].valid() || RunSet::CompareKeys(runs_[i], winner) != 0) continue;
-      if (!Note(forward_ ? runs_[i].Next() : runs_[i].Prev())) return false;
-    }
-    return Note(forward_ ? winner.Next() : winner.Prev());
-  }
-  /// The newest run with the first key wins; on while its row is dead.
+  /// Show the row that the runs have come to, or the next one that lives.
   void Settle() {
-    constexpr size_t kNone = SIZE_MAX;
-    while (true) {
-      winner_ = kNone;
-      for (size_t i = 0; i < runs_.size(); ++i) {
-        if (!runs_[i].valid()) continue;
-        if (winner_ == kNone) {
-          winner_ = i;
-          continue;
+    valid_ = false;
+    while (runs_.valid() && InRange(runs_.row().key())) {
+      if (!runs_.dead()) {
+        const RunRow& row = runs_.row();
+        if (!row.merge) {
+          key_ = row.key();
+          value_ = row.Value();
+          valid_ = true;
+          return;
         }
-        const int order = RunSet::CompareKeys(runs_[i], runs_[winner_]);
-        if (forward_ ? order < 0 : order > 0) winner_ = i;
-      }
-      valid_ = winner_ != kNone && InRange(runs_[winner_].key());
-      if (!valid_) return;
-      if (!runs_.Dead(winner_)) {
-        if (!runs_[winner_].merge()) {
-          value_ = runs_[winner_].Value();
-          break;
-        }
-        const Result<bool> found = runs_.MergedValue(winner_, &merged_);
+        const Result<bool> found = runs_.MergedValue(&merged_);
         if (!Note(found.status())) return;
-        value_ = merged_;
-        if (*found) break;
+        if (*found) {
+          key_ = runs_.row().key();
+          value_ = merged_;
+          valid_ = true;
+          return;
+        }
       }
-      if (!Pass()) return;
+      if (!Note(runs_.Next())) return;
     }
-    key_ = runs_[winner_].key();
   }
   bool InRange(std::string_view key) const {
     return forward_ ? range_.upper.empty() || key < range_.upper : key >= range_.lower;
@@ -130,10 +108,9 @@ class StateIteratorImpl : public StateIterator {
   const SuperVersionRef version_;
   const SnapshotRef snapshot_;
   const ScanRange range_;
-  RunSet runs_;
+  MergedRuns runs_;
   bool forward_ = true;
   bool valid_ = false;
-  size_t winner_ = 0;
   std::string_view key_;
   std::string_view value_;
   std::string merged_;
