@@ -46,6 +46,12 @@ function(marble_test layer)
   add_executable(${layer}_test ${ARGN})
   target_link_libraries(${layer}_test PRIVATE marble_${layer} GTest::gtest GTest::gmock GTest::gtest_main)
   target_compile_options(${layer}_test PRIVATE -Wall -Wextra -Wno-unused-parameter -Werror)
+  # What is tested is in the layers: of a test's own code, gigantic as GoogleTest's macros make it,
+  # only the memory is watched, and it is optimised less. That halves its time to compile.
+  if("undefined" IN_LIST MARBLE_SANITIZE)
+    target_compile_options(${layer}_test PRIVATE -fno-sanitize=undefined)
+  endif()
+  target_compile_options(${layer}_test PRIVATE $<$<CONFIG:Release>:-O1>)
   # -fPIC as the layers have, not -fPIE: else gcc refuses their precompiled header.
   target_compile_options(${layer}_test PRIVATE -fPIC)
   set_target_properties(${layer}_test PROPERTIES BUILD_RPATH "${MARBLE_ARROW_DIR}" POSITION_INDEPENDENT_CODE OFF)
