@@ -58,7 +58,43 @@ ExtendFunction Choose() {
   return ExtendCrc32cPortable;
 }
 
+/// A linear function of 32 bits: what each bit becomes.
+using Matrix = std::array<uint32_t, 32>;
+
+uint32_t Times(const Matrix& matrix, uint32_t bits) {
+  uint32_t sum = 0;
+  for (size_t i = 0; bits != 0; bits >>= 1, ++i) {
+    if ((bits & 1) != 0) sum ^= matrix[i];
+  }
+  return sum;
+}
+
+Matrix Times(const Matrix& second, const Matrix& first) {
+  Matrix out;
+  for (size_t i = 0; i < out.size(); ++i) out[i] = Times(second, first[i]);
+  return out;
+}
+
 }  // namespace
+
+Crc32cJoiner::Crc32cJoiner(uint64_t size) {
+  Matrix zeros;  // one of them, then two, four …
+  for (uint32_t i = 0; i < zeros.size(); ++i) {
+    const uint32_t bit = 1u << i;
+    zeros[i] = (bit >> 8) ^ kTables[0][bit & 0xff];
+  }
+  Matrix all;
+  for (uint32_t i = 0; i < all.size(); ++i) all[i] = 1u << i;
+  for (; size != 0; size >>= 1) {
+    if ((size & 1) != 0) all = Times(zeros, all);
+    zeros = Times(zeros, zeros);
+  }
+  for (uint32_t byte = 0; byte < shift_.size(); ++byte) {
+    for (uint32_t value = 0; value < 256; ++value) {
+      shift_[byte][value] = Times(all, value << (8 * byte));
+    }
+  }
+}
 
 uint32_t ExtendCrc32cPortable(uint32_t crc, const void* data, size_t size) {
   const auto* at = static_cast<const uint8_t*>(data);

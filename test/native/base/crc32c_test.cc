@@ -43,6 +43,22 @@ TEST(Crc32c, ExtendingByPartsIsTheCrcOfTheWhole) {
   }
 }
 
+TEST(Crc32c, JoinedFromPiecesItIsTheCrcOfTheWhole) {
+  std::mt19937_64 random(2);
+  std::string bytes(3 * 4096 + 5, '\0');
+  for (char& c : bytes) c = static_cast<char>(random());
+  for (const size_t size :
+       {size_t{1}, size_t{2}, size_t{7}, size_t{64}, size_t{1000}, size_t{4096}}) {
+    const Crc32cJoiner joiner(size);
+    uint32_t joined = 0;
+    size_t at = 0;
+    for (; at + size <= bytes.size(); at += size) {
+      joined = joiner.Append(joined, Crc32c(bytes.data() + at, size));
+    }
+    EXPECT_EQ(joined, Crc32c(bytes.data(), at)) << size;
+  }
+}
+
 TEST(Crc32c, AMaskedCrcOfNothingIsNotZero) { EXPECT_NE(MaskCrc(Crc32c("")), 0u); }
 
 }  // namespace
