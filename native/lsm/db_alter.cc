@@ -81,7 +81,8 @@ Result<TableHandle> DbImpl::InstallSchema(const TableHandle& before,
         Status opened;
         version->files->ForEachFile([&](int level, const SstFileRef& file) {
           if (!opened.ok()) return;
-          auto reader = SstReader::Open(ReaderOptionsOf(now), file->reader->meta());
+          auto reader =
+              SstReader::Open(ReaderOptionsOf(now, LoadIndex::kAtFirstRead), file->reader->meta());
           opened = reader.status();
           if (!opened.ok()) return;
           files.push_back({level, std::make_shared<SstFile>(*file, *std::move(reader))});

@@ -154,8 +154,9 @@ RunWriterOptions DbImpl::NewRunOptions() {
   return options;
 }
 
-SstReaderOptions DbImpl::ReaderOptionsOf(const TableInfo& info) const {
+SstReaderOptions DbImpl::ReaderOptionsOf(const TableInfo& info, LoadIndex load) const {
   SstReaderOptions options;
+  options.load = load;
   options.file_system = options_.file_system;
   options.dir = dir_;
   options.schema = info.descriptor.schema;
@@ -167,10 +168,12 @@ SstReaderOptions DbImpl::ReaderOptionsOf(const TableInfo& info) const {
 }
 
 Result<std::vector<LevelFile>> DbImpl::OpenFiles(const TableInfo& info,
-                                                 const std::vector<FileMeta>& metas) {
+                                                 const std::vector<FileMeta>& metas,
+                                                 LoadIndex load) {
   std::vector<LevelFile> files;
+  const SstReaderOptions options = ReaderOptionsOf(info, load);
   for (const FileMeta& meta : metas) {
-    MARBLE_ASSIGN_OR_RETURN(auto reader, SstReader::Open(ReaderOptionsOf(info), meta));
+    MARBLE_ASSIGN_OR_RETURN(auto reader, SstReader::Open(options, meta));
     files.push_back({meta.level, std::make_shared<SstFile>(
                                      options_.file_system, dir_, std::move(reader),
                                      options_.verify_reads != VerifyReads::kAlways, budget_)});
@@ -182,6 +185,7 @@ Status DbImpl::LogAndInstall(const std::function<Result<std::optional<VersionEdi
                              const std::function<void()>& install) {
   const task::BlockingScope blocking;  // for the lock, and for the fsync
   std::lock_guard manifest_lock(manifest_mutex_);
+  MARBLE_RETURN_NOT_OK(BeginLocked());
   MARBLE_ASSIGN_OR_RETURN(const std::optional<VersionEdit> edit, make_edit());
   if (!edit) return Status::OK();
   const Status logged = manifest_->Append(*edit);
@@ -397,9 +401,9 @@ Status DbImpl::Flush() {
 
 Status DbImpl::SyncLog() {
   const CallGuard guard(&calls_);
-  Status status = CheckOpen();
-  if (status.ok()) status = log_->Sync(log_->published());
-  return status;
+  MARBLE_RETURN_NOT_OK(CheckOpen());
+  if (!begun_.load(std::memory_order_acquire)) return Status::OK();  // nothing was written
+  return log_->Sync(log_->published());
 }
 
 }  // namespace marble::lsm

@@ -293,6 +293,7 @@ Result<BulkLoadInfo> DbImpl::BulkLoad(const TableHandle& table, const BatchSourc
                          "' is not logged: its rows come back as of the last flush, a bulk load "
                          "would not; insert the rows");
   }
+  MARBLE_RETURN_NOT_OK(Begin());
   BulkFiles files;
   MARBLE_RETURN_NOT_OK(WriteBulkFiles(table, next, control, &files));
   if (files.metas.empty()) {

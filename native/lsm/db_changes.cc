@@ -310,6 +310,7 @@ Result<std::unique_ptr<ChangeFeed>> DbImpl::Changes(const TableHandle& table,
                                                       "one is " +
                                                       std::to_string(last_sequence()));
   }
+  MARBLE_RETURN_NOT_OK(Begin());  // its first segment will be read
   auto pin = log_pins_->PinBehind(behind);
   if (pin == nullptr) {
     return MakeError(ErrorCode::kTooFarBehind,

@@ -238,9 +238,12 @@ std::shared_ptr<CompactionTask> DbImpl::PickTask() {
 // -------------------------------------------------------------------------------
 
 void DbImpl::CompactionWork(const std::shared_ptr<CompactionTask>& task) {
-  const Status status = task->plan.drop   ? DropExpired(task.get())
-                        : task->plan.move ? MoveFiles(task.get())
-                                          : RunCompaction(task.get());
+  Status status = Begin();  // no number of a file may be taken by one that is left over
+  if (status.ok()) {
+    status = task->plan.drop   ? DropExpired(task.get())
+             : task->plan.move ? MoveFiles(task.get())
+                               : RunCompaction(task.get());
+  }
   const ErrorCode code = status.ok() ? ErrorCode::kInternal : CodeOf(status);
   const bool full = !status.ok() && code == ErrorCode::kNoSpace && !failed_.load();
   if (!status.ok() && !full && code != ErrorCode::kAborted) SetBackgroundError(status);

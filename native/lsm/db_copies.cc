@@ -16,6 +16,7 @@ Result<DatabaseCut> DbImpl::TakeCut() {
   // and a table that the cut's log writes to is in the manifest.
   std::lock_guard manifest_lock(manifest_mutex_);
   MARBLE_RETURN_NOT_OK(CheckOpen());
+  MARBLE_RETURN_NOT_OK(BeginLocked());
   // First the pin: what the manifest says now is needed from the log is not dropped any more.
   cut.log_pin = log_pins_->PinAll();
   cut.manifest = manifest_->state();

@@ -85,6 +85,7 @@ Result<TableHandle> DbImpl::CreateTable(TableDescriptor descriptor, bool if_not_
                                                      "; drop it or use another name");
     }
   }
+  MARBLE_RETURN_NOT_OK(BeginLocked());
   descriptor.id = manifest_->state().next_table_id;
   MARBLE_ASSIGN_OR_RETURN(auto info, TableInfo::Make(std::move(descriptor)));
   VersionEdit edit;
@@ -135,6 +136,7 @@ Status DbImpl::DropTable(const std::string& name, bool if_exists) {
     }
     table = it->second;
   }
+  MARBLE_RETURN_NOT_OK(BeginLocked());
   VersionEdit edit;
   edit.dropped_tables.push_back(table->id());
   const Status logged = manifest_->Append(edit);

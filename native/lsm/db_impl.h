@@ -184,6 +184,13 @@ class DbImpl : public DB {
   /// Replay the log, fix its end in a new manifest, start the new log.
   Status Recover(ManifestState state, const ManifestEnd& manifest, bool torn_manifest);
   Status RemoveOrphans(const ManifestState& state, uint64_t manifest_number);
+  /// Make the manifest and the log of this session, unless they are there: before anything is
+  /// written. A full disk may be tried again; another error makes the database read-only.
+  Status Begin() { return begun_.load(std::memory_order_acquire) ? Status::OK() : BeginNow(); }
+  Status BeginNow();
+  /// The same under manifest_mutex_; and without the judgement of errors.
+  Status BeginLocked();
+  Status MakeBeginning();
 
   // --- writes (db_write.cc) -----------------------------------------------------------------
   /// Unlogged operations of a write batch in the form of a log payload; empty: there are none.
@@ -235,7 +242,8 @@ class DbImpl : public DB {
   void Reinstall(TableState* table, const Memtable* flushed, std::vector<LevelFile> added,
                  const std::vector<SstFileRef>& removed);
   Result<std::vector<LevelFile>> OpenFiles(const TableInfo& info,
-                                           const std::vector<FileMeta>& metas);
+                                           const std::vector<FileMeta>& metas,
+                                           LoadIndex load = LoadIndex::kAtOpen);
   /// Remove files that were written but are in no manifest. After an error that made the database
   /// read-only it is not known whether they are: they stay, and the next open decides.
   void RemoveFiles(const std::vector<FileMeta>& metas);
@@ -291,7 +299,8 @@ class DbImpl : public DB {
   int LevelForBulkFiles(const TableState& table, const std::vector<FileMeta>& metas) const;
 
   /// What a table's file reader needs.
-  SstReaderOptions ReaderOptionsOf(const TableInfo& info) const;
+  SstReaderOptions ReaderOptionsOf(const TableInfo& info,
+                                   LoadIndex load = LoadIndex::kAtOpen) const;
 
   // --- columns (db_alter.cc) ------------------------------------------------------------------
   /// With no writer in the table and nothing of it in memory: make the new schema durable, then
@@ -325,10 +334,23 @@ class DbImpl : public DB {
   const std::shared_ptr<DbCounters> counters_ = std::make_shared<DbCounters>();
   const std::shared_ptr<SnapshotList> snapshots_ = std::make_shared<SnapshotList>();
 
+  /// What Begin goes by. A database that was closed, with nothing in its log to replay, stays as it
+  /// lies there until something is written to it: to open and read it writes nothing.
+  struct Beginning {
+    ManifestState state;
+    uint64_t manifest_number;
+    uint64_t segment;  // the first of the log
+    LogPosition position;
+    SequenceNumber last_sequence;
+    std::string boot_id;
+  };
+  std::optional<Beginning> beginning_;  // under manifest_mutex_
+  std::atomic<bool> begun_{false};      // manifest_ and log_ are there
+
   std::string database_id_;  // 16 bytes
   // What the manifest said when it was read; for recovery.
-  TableId next_table_id_ = 0;  // beyond all that the manifest and, truncated, the log know
-  std::unique_ptr<LogWriter> log_;
+  TableId next_table_id_ = 0;          // beyond all that the manifest and, truncated, the log know
+  std::unique_ptr<LogWriter> log_;     // null until it has begun
   std::shared_ptr<LogPins> log_pins_;  // set when the log is
   LogWriter::Publish apply_;           // Apply, made once
   std::atomic<SequenceNumber> visible_sequence_{0};
@@ -340,7 +362,7 @@ class DbImpl : public DB {
 
   // The manifest, guarded by manifest_mutex_.
   std::mutex manifest_mutex_;
-  std::unique_ptr<ManifestLog> manifest_;
+  std::unique_ptr<ManifestLog> manifest_;  // null until it has begun
   std::atomic<FileNumber> next_file_{1};
 
   mutable std::mutex mutex_;

@@ -259,7 +259,8 @@ Status DbImpl::LoadTables(const ManifestState& state) {
   for (const auto& [id, descriptor] : state.tables) {
     MARBLE_ASSIGN_OR_RETURN(auto info, TableInfo::Make(descriptor));
     auto table = std::make_shared<TableState>(std::move(info), this, options_.clock);
-    MARBLE_ASSIGN_OR_RETURN(auto opened, OpenFiles(table->info(), files[id]));
+    MARBLE_ASSIGN_OR_RETURN(auto opened,
+                            OpenFiles(table->info(), files[id], LoadIndex::kAtFirstRead));
     auto version = std::make_shared<SuperVersion>();
     version->info = table->info_ref();
     version->files = ChangeTableVersion({}, {}, std::move(opened));
@@ -284,6 +285,7 @@ Status DbImpl::Recover(ManifestState state, const ManifestEnd& manifest, bool to
   recovery.first_position = state.log_position;
   recovery.fixed_ends = state.fixed_ends;
   recovery.truncate_corruption = options_.recovery == Recovery::kTruncate;
+  recovery.durable = manifest.closed_at.value_or(0);
   next_table_id_ = state.next_table_id;
   auto recovered = RecoverLog(recovery, apply_);
   if (CodeOf(recovered.status()) == ErrorCode::kCorruption && manifest.number > 0) {
@@ -322,20 +324,18 @@ Status DbImpl::Recover(ManifestState state, const ManifestEnd& manifest, bool to
     state.last_sequence = last;
     state.fixed_ends.clear();
   }
-  MARBLE_ASSIGN_OR_RETURN(manifest_, ManifestLog::Create(options_.file_system.get(), dir_,
-                                                         manifest.number + 1, std::move(state)));
-  MARBLE_RETURN_NOT_OK(RemoveOrphans(manifest_->state(), manifest_->number()));
-
-  LogOptions log;
-  log.file_system = options_.file_system;
-  log.dir = dir_;
-  log.segment_bytes = options_.log_segment_bytes;
-  log.boot_id = recovery.boot_id;
-  log.database_id = recovery.database_id;
   log_pins_ = std::make_shared<LogPins>(options_.file_system, dir_, options_.max_pinned_log_bytes);
   // What was replayed is flushed and dropped at once: the change feed begins here.
   log_pins_->Start(new_segment, last);
-  MARBLE_ASSIGN_OR_RETURN(log_, LogWriter::Open(log, new_segment, position, last + 1));
+  const bool as_closed = manifest.closed_at && !torn_manifest && result.clean_close &&
+                         result.truncation_reason.empty() && active_ == nullptr;
+  {
+    std::lock_guard lock(manifest_mutex_);
+    beginning_ =
+        Beginning{std::move(state),           manifest.number + 1, new_segment, position, last,
+                  std::move(recovery.boot_id)};
+    if (!as_closed) MARBLE_RETURN_NOT_OK(MakeBeginning());
+  }
   Seal();  // what was recovered is flushed first
 
   if (torn_manifest || !result.truncation_reason.empty() || result.records > 0) {
@@ -353,6 +353,41 @@ Status DbImpl::Recover(ManifestState state, const ManifestEnd& manifest, bool to
                        .count();
     Emit(std::move(event));
   }
+  return Status::OK();
+}
+
+Status DbImpl::BeginNow() {
+  const task::BlockingScope blocking;  // for the lock, and for the fsyncs
+  std::lock_guard lock(manifest_mutex_);
+  return BeginLocked();
+}
+
+Status DbImpl::BeginLocked() {
+  if (begun_.load(std::memory_order_relaxed)) return Status::OK();
+  MARBLE_RETURN_NOT_OK(CheckWritable());
+  const Status begun = MakeBeginning();
+  // Of a manifest that could not be made durable nobody knows whether it is in force.
+  if (!begun.ok() && CodeOf(begun) != ErrorCode::kNoSpace) SetBackgroundError(begun);
+  return begun;
+}
+
+Status DbImpl::MakeBeginning() {
+  if (manifest_ == nullptr) {  // else only the log was missing
+    MARBLE_ASSIGN_OR_RETURN(manifest_,
+                            ManifestLog::Create(options_.file_system.get(), dir_,
+                                                beginning_->manifest_number, beginning_->state));
+  }
+  MARBLE_RETURN_NOT_OK(RemoveOrphans(manifest_->state(), manifest_->number()));
+  LogOptions log;
+  log.file_system = options_.file_system;
+  log.dir = dir_;
+  log.segment_bytes = options_.log_segment_bytes;
+  log.boot_id = beginning_->boot_id;
+  log.database_id = database_id_;
+  MARBLE_ASSIGN_OR_RETURN(log_, LogWriter::Open(log, beginning_->segment, beginning_->position,
+                                                beginning_->last_sequence + 1));
+  beginning_.reset();
+  begun_.store(true, std::memory_order_release);
   return Status::OK();
 }
 
@@ -399,6 +434,7 @@ Status DbImpl::Close() {
   while (calls_.load() > 0) std::this_thread::sleep_for(std::chrono::microseconds(100));
   StopBackground();
   Status status;
+  // Of a database that nothing was written to, the end of the last session stands.
   if (log_ != nullptr) {
     // The log is durable, then the manifest says up to where, then the log says that it was closed:
     // so each end is told from one that was cut off.

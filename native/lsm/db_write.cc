@@ -115,6 +115,7 @@ Result<std::optional<SequenceNumber>> DbImpl::WriteIf(WriteBatch&& batch,
                          " bytes exceeds the limit of " +
                          std::to_string(limits::kMaxWriteBatchBytes) + "; split it");
   }
+  MARBLE_RETURN_NOT_OK(Begin());
   MARBLE_RETURN_NOT_OK(WaitForRoom(bytes + unlogged_bytes));
   const auto fill = [rep](uint8_t* to) { return rep->logged.WritePayload(to); };
   std::optional<PublishedRecord> record;

@@ -233,7 +233,10 @@ std::unique_ptr<RunCursor> NewMemtableCursor(std::shared_ptr<Memtable> memtable,
 
 std::unique_ptr<RunCursor> NewSstCursor(SstFileRef file, std::shared_ptr<const TableInfo> info,
                                         const ReadView& view, const ColumnsRef& columns) {
-  if (auto cursor = NewBytesCursor(file, info, view, columns)) return cursor;
+  // If it cannot be loaded, the cursor's first seek says so.
+  if (file->reader->Load().ok()) {
+    if (auto cursor = NewBytesCursor(file, info, view, columns)) return cursor;
+  }
   return std::make_unique<SstCursor>(std::move(file), std::move(info), view, columns);
 }
 

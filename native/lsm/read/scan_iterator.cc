@@ -309,6 +309,7 @@ class AppendOrderScan : public ScanBase {
       const Piece& piece = pieces_[next_];
       if (options_.stretches != nullptr && piece.file != nullptr && row_ == 0 && AllCount(piece)) {
         const SstReader& reader = *piece.file->reader;
+        MARBLE_RETURN_NOT_OK(reader.Load());
         if (options_.stretches->LeaveOut(reader, piece.index, 0, reader.layout(piece.index).rows)) {
           ++next_;
           continue;

@@ -10,6 +10,7 @@ constexpr int64_t kMaxBlock = 1024;
 }
 
 Status SstRows::LoadBatch(int64_t row) {
+  MARBLE_RETURN_NOT_OK(file_->reader->Load());
   const RowLocation at = file_->reader->Locate(row);
   MARBLE_ASSIGN_OR_RETURN(batch_, file_->ReadBatch(at.batch, columns_.get(), /*once=*/true));
   batch_index_ = at.batch;

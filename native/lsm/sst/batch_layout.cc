@@ -281,6 +281,22 @@ std::string EncodeLayouts(const std::vector<BatchLayout>& layouts) {
   return out;
 }
 
+namespace {
+
+constexpr uint64_t kLayoutsHeadBytes = 8 + 4 + 4;
+
+uint64_t EncodedBytes(const LayoutSize& of_batch) {
+  return 8 + 16 * (of_batch.nodes + of_batch.buffers);
+}
+
+}  // namespace
+
+bool IsLayoutOf(uint64_t section_bytes, uint64_t batches, const LayoutSize& of_batch) {
+  if (section_bytes < kLayoutsHeadBytes) return false;
+  const uint64_t bytes = section_bytes - kLayoutsHeadBytes;
+  return bytes % EncodedBytes(of_batch) == 0 && bytes / EncodedBytes(of_batch) == batches;
+}
+
 Result<std::vector<BatchLayout>> DecodeLayouts(std::string_view section,
                                                const arrow::Schema& schema, uint64_t arrow_bytes) {
   const auto damaged = [](const std::string& what) {
@@ -297,7 +313,7 @@ Result<std::vector<BatchLayout>> DecodeLayouts(std::string_view section,
   if (nodes != want.nodes || buffers != want.buffers) {
     return damaged("the layout does not fit the schema");
   }
-  const uint64_t per_batch = 8 + 16 * (want.nodes + want.buffers);
+  const uint64_t per_batch = EncodedBytes(want);
   if (count != in.remaining() / per_batch || in.remaining() % per_batch != 0) {
     return damaged("the layout section has a wrong size");
   }

@@ -28,6 +28,8 @@ Result<std::vector<BatchLayout>> ReadLayouts(std::string_view arrow_file,
 Result<std::shared_ptr<arrow::Schema>> ReadFileSchema(std::string_view arrow_file);
 
 std::string EncodeLayouts(const std::vector<BatchLayout>& layouts);
+/// Whether a section of so many bytes can hold that many layouts.
+bool IsLayoutOf(uint64_t section_bytes, uint64_t batches, const LayoutSize& of_batch);
 /// Decode and validate: every buffer lies inside the file and is as long as its column's length
 /// asks for, so that arrays built from it never reach beyond the mapping. (What offsets inside
 /// the buffers say is the page checksums' business.) The error is a bare sentence.

@@ -8,8 +8,8 @@
 namespace marble::lsm {
 namespace {
 
-constexpr size_t kHeaderBytes = 64;  // keeps the lines aligned
-constexpr int kMaxProbes = 16;
+constexpr size_t kHeaderBytes = BloomFilter::kHeaderBytes;
+constexpr int kMaxProbes = BloomFilter::kMaxProbes;
 constexpr size_t kPrefetchDistance = 16;
 
 /// ln 2 * bits per key is the optimum of a plain filter; a blocked one wants slightly fewer.

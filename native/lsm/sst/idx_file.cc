@@ -140,35 +140,61 @@ Result<std::unique_ptr<IdxFile>> IdxFile::Open(io::FileSystem* files, const std:
   return idx;
 }
 
-std::optional<std::string_view> IdxFile::section(IdxSection type) const {
+const IdxFile::Entry* IdxFile::Find(IdxSection type) const {
   for (const Entry& entry : entries_) {
-    if (entry.type == static_cast<uint32_t>(type)) return entry.bytes;
+    if (entry.type == static_cast<uint32_t>(type)) return &entry;
   }
-  return std::nullopt;
+  return nullptr;
 }
 
-Status IdxFile::Verify() const {
-  const Entry* pages = nullptr;
-  for (const Entry& entry : entries_) {
-    if (entry.type == static_cast<uint32_t>(IdxSection::kIdxPageCrcs)) pages = &entry;
-  }
+std::optional<std::string_view> IdxFile::section(IdxSection type) const {
+  const Entry* entry = Find(type);
+  return entry == nullptr ? std::nullopt : std::optional<std::string_view>(entry->bytes);
+}
+
+Status IdxFile::Check(const Entry& entry) const {
+  if (MaskCrc(Crc32c(entry.bytes)) == entry.crc) return Status::OK();
+  return IdxCorruption(file_->path(), "the checksum of section " + std::to_string(entry.type) +
+                                          " at offset " + std::to_string(entry.offset) +
+                                          " does not match");
+}
+
+Status IdxFile::CheckSection(IdxSection type) const {
+  const Entry* entry = Find(type);
+  return entry == nullptr ? Status::OK() : Check(*entry);
+}
+
+Result<IdxFile::PageCrcs> IdxFile::page_crcs() const {
+  const Entry* pages = Find(IdxSection::kIdxPageCrcs);
   if (pages == nullptr) return IdxCorruption(file_->path(), "no page checksums");
   if (pages->bytes.size() != PageCount(pages->offset) * sizeof(uint32_t)) {
     return IdxCorruption(file_->path(), "the number of page checksums at offset " +
                                             std::to_string(pages->offset) + " is wrong");
   }
-  // Pages first: they say where the damage is.
-  if (pages->offset > 0) {
-    MARBLE_RETURN_NOT_OK(CheckPages(file_->bytes().substr(0, pages->offset), pages->bytes, 0,
-                                    PageCount(pages->offset) - 1, file_->path()));
+  return PageCrcs{pages->bytes, pages->offset};
+}
+
+Result<uint32_t> IdxFile::FileCrcByPages() const {
+  static const Crc32cJoiner kPages(limits::kChecksumPageBytes);
+  MARBLE_ASSIGN_OR_RETURN(const PageCrcs pages, page_crcs());
+  const uint64_t full = pages.covered / limits::kChecksumPageBytes;
+  uint32_t crc = 0;
+  for (uint64_t page = 0; page < full; ++page) {
+    crc = kPages.Append(crc, LoadFixed<uint32_t>(pages.crcs.data() + page * 4));
   }
-  for (const Entry& entry : entries_) {
-    if (MaskCrc(Crc32c(entry.bytes)) != entry.crc) {
-      return IdxCorruption(file_->path(), "the checksum of section " + std::to_string(entry.type) +
-                                              " at offset " + std::to_string(entry.offset) +
-                                              " does not match");
-    }
+  const std::string_view behind = file_->bytes().substr(full * limits::kChecksumPageBytes);
+  return ExtendCrc32c(crc, behind.data(), behind.size());
+}
+
+Status IdxFile::Verify() const {
+  MARBLE_ASSIGN_OR_RETURN(const PageCrcs pages, page_crcs());
+  // First what the pages are compared with, then the pages: they say where the damage is.
+  MARBLE_RETURN_NOT_OK(CheckSection(IdxSection::kIdxPageCrcs));
+  if (pages.covered > 0) {
+    MARBLE_RETURN_NOT_OK(CheckPages(file_->bytes().substr(0, pages.covered), pages.crcs, 0,
+                                    PageCount(pages.covered) - 1, file_->path()));
   }
+  for (const Entry& entry : entries_) MARBLE_RETURN_NOT_OK(Check(entry));
   return Status::OK();
 }
 

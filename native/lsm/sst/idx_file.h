@@ -66,14 +66,31 @@ class IdxWriter {
   uint64_t size_ = 0;
 };
 
-/// A mapped .idx whose container is sound; sections are views into the mapping.
+/// A mapped .idx whose container is sound; sections are views into the mapping. To open it reads
+/// its two ends: what sections hold is checked by who uses them.
 class IdxFile {
  public:
   static Result<std::unique_ptr<IdxFile>> Open(io::FileSystem* files, const std::string& path);
 
   /// Nothing when the file has no such section.
   std::optional<std::string_view> section(IdxSection type) const;
+  /// Where what a section holds lies in the file.
+  uint64_t OffsetOf(std::string_view bytes) const {
+    return static_cast<uint64_t>(bytes.data() - file_->bytes().data());
+  }
   const io::MappedFile& file() const { return *file_; }
+  /// Check the checksum of one section, if the file has it.
+  Status CheckSection(IdxSection type) const;
+  /// The page checksums and how many bytes they cover: all before their section. kCorruption when
+  /// they are not there or too few.
+  struct PageCrcs {
+    std::string_view crcs;
+    uint64_t covered;
+  };
+  Result<PageCrcs> page_crcs() const;
+  /// The CRC that the whole file has if every page is what its checksum says: whole pages before
+  /// those checksums are not read.
+  Result<uint32_t> FileCrcByPages() const;
   /// Check the checksums of every page and section.
   Status Verify() const;
 
@@ -84,6 +101,9 @@ class IdxFile {
     uint64_t offset;
     std::string_view bytes;
   };
+  const Entry* Find(IdxSection type) const;
+  Status Check(const Entry& entry) const;
+
   std::shared_ptr<io::MappedFile> file_;
   std::vector<Entry> entries_;
 };

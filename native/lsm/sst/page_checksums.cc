@@ -50,17 +50,18 @@ Status CheckPages(std::string_view bytes, std::string_view crcs, uint64_t first,
   return Status::OK();
 }
 
-PageVerifier::PageVerifier(const io::MappedFile& file, std::string_view crcs, Mode mode)
-    : file_(file), crcs_(crcs), mode_(mode) {
+PageVerifier::PageVerifier(const io::MappedFile& file, std::string_view crcs, Mode mode,
+                           uint64_t covered)
+    : file_(file), bytes_(file.bytes().substr(0, covered)), crcs_(crcs), mode_(mode) {
   if (mode_ == Mode::kFirst) {
-    const size_t words = PageCount(file.size()) / 64 + 1;
+    const size_t words = PageCount(covered) / 64 + 1;
     seen_ = std::make_unique<std::atomic<uint64_t>[]>(words);
   }
 }
 
 Status PageVerifier::TouchPages(uint64_t first, uint64_t last) const {
   if (mode_ == Mode::kAlways) {
-    return CheckPages(file_.bytes(), crcs_, first, last, file_.path());
+    return CheckPages(bytes_, crcs_, first, last, file_.path());
   }
   // Word by word: a whole word of good pages is one comparison.
   for (uint64_t word = first / 64; word <= last / 64; ++word) {
@@ -71,7 +72,7 @@ Status PageVerifier::TouchPages(uint64_t first, uint64_t last) const {
     while (missing != 0) {
       const int bit = __builtin_ctzll(missing);
       const uint64_t page = word * 64 + bit;
-      MARBLE_RETURN_NOT_OK(CheckPages(file_.bytes(), crcs_, page, page, file_.path()));
+      MARBLE_RETURN_NOT_OK(CheckPages(bytes_, crcs_, page, page, file_.path()));
       seen_[word].fetch_or(uint64_t{1} << bit, std::memory_order_relaxed);
       missing &= missing - 1;
     }

@@ -42,11 +42,16 @@ class PageVerifier {
  public:
   enum class Mode { kFirst, kAlways, kNever };
 
-  /// `crcs` holds PageCount(file.size()) checksums.
-  PageVerifier(const io::MappedFile& file, std::string_view crcs, Mode mode);
+  /// Of the first `covered` bytes of a file, of which `crcs` holds PageCount(covered) checksums.
+  PageVerifier(const io::MappedFile& file, std::string_view crcs, Mode mode, uint64_t covered);
+  /// Of a whole file.
+  PageVerifier(const io::MappedFile& file, std::string_view crcs, Mode mode)
+      : PageVerifier(file, crcs, mode, file.size()) {}
 
-  /// Check the pages under [offset, offset + length), which lies inside the file. kCorruption
-  /// names the file and the page's offset.
+  /// Whether Touch checks anything.
+  bool checks() const { return mode_ != Mode::kNever; }
+  /// Check the pages under [offset, offset + length), which lies inside of what is covered.
+  /// kCorruption names the file and the page's offset.
   Status Touch(uint64_t offset, uint64_t length) const {
     if (mode_ == Mode::kNever || length == 0) return Status::OK();
     const uint64_t first = offset / limits::kChecksumPageBytes;
@@ -62,6 +67,7 @@ class PageVerifier {
   Status TouchPages(uint64_t first, uint64_t last) const;
 
   const io::MappedFile& file_;
+  std::string_view bytes_;
   std::string_view crcs_;
   Mode mode_;
   std::unique_ptr<std::atomic<uint64_t>[]> seen_;

@@ -8,7 +8,7 @@
 namespace marble::lsm {
 namespace {
 
-constexpr size_t kHeaderBytes = 64;  // keeps the slots aligned
+constexpr size_t kHeaderBytes = PointIndex::kHeaderBytes;
 constexpr size_t kPrefetchDistance = 16;
 
 }  // namespace

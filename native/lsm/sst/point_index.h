@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/coding.h"
+#include "base/status.h"
 
 namespace marble::lsm {
 
@@ -21,7 +22,7 @@ std::string BuildPointIndex(const std::vector<uint64_t>& hashes, const std::vect
 /// An index where it lies, in a mapping that outlives it. Immutable.
 class PointIndex {
  public:
-  /// Nothing when the bytes are malformed.
+  /// Nothing when the bytes are malformed. Only the header is looked at.
   static std::optional<PointIndex> Parse(std::string_view section);
 
   /// Walks the candidates of a hash: rows whose key has the same fingerprint.
@@ -59,9 +60,23 @@ class PointIndex {
   Probe Lookup(uint64_t hash) const { return Probe(this, hash); }
   void Prefetch(uint64_t hash) const { __builtin_prefetch(slots_ + HomeOf(hash) * kSlotBytes); }
   uint64_t entries() const { return entries_; }
+  /// Call `check` (Status(const uint8_t* slot)) for each slot that a lookup looks at, before it is
+  /// read.
+  template <typename Check>
+  Status Walk(uint64_t hash, const Check& check) const {
+    uint64_t at = HomeOf(hash);
+    for (uint64_t left = num_slots_; left > 0; --left) {
+      const uint8_t* slot = slots_ + at * kSlotBytes;
+      MARBLE_RETURN_NOT_OK(check(slot));
+      if (LoadFixed<uint32_t>(slot + 4) == kNone) break;
+      if (++at == num_slots_) at = 0;
+    }
+    return Status::OK();
+  }
 
   static constexpr uint32_t kNone = 0xffffffff;
   static constexpr size_t kSlotBytes = 8;
+  static constexpr size_t kHeaderBytes = 64;  // keeps the slots aligned
 
  private:
   uint64_t HomeOf(uint64_t hash) const {

@@ -79,15 +79,45 @@ Status SstReaderImpl::Init() {
     return Damaged("the file has " + std::to_string(idx_->file().size()) +
                    " bytes, the manifest says " + std::to_string(meta_.idx_bytes));
   }
-  if (options_.verify != VerifyReads::kNever && Crc32c(idx_->file().bytes()) != meta_.idx_crc) {
-    // The page checksums say where; they hold for all but themselves and the directory.
-    MARBLE_RETURN_NOT_OK(idx_->Verify());
-    return Damaged("the file's checksum is not the manifest's, between offsets 0 and " +
-                   std::to_string(idx_->file().size()) + " and outside of its sections");
+  const bool now = options_.load == LoadIndex::kAtOpen;
+  if (now && options_.verify != VerifyReads::kNever) {
+    MARBLE_RETURN_NOT_OK(CheckFileCrc(Crc32c(idx_->file().bytes())));
   }
-  MARBLE_RETURN_NOT_OK(InitSections());
+  MARBLE_RETURN_NOT_OK(InitProperties());
   MARBLE_RETURN_NOT_OK(CheckMeta());
-  if (file_ == nullptr) MARBLE_RETURN_NOT_OK(InitArrow());
+  if (file_ == nullptr) MARBLE_RETURN_NOT_OK(MapArrow());
+  return now ? Load() : Status::OK();
+}
+
+/// `crc`: of the whole .idx.
+Status SstReaderImpl::CheckFileCrc(uint32_t crc) const {
+  if (crc == meta_.idx_crc) return Status::OK();
+  // The page checksums say where; they hold for all but themselves and the directory.
+  MARBLE_RETURN_NOT_OK(idx_->Verify());
+  return Damaged("the file's checksum is not the manifest's, between offsets 0 and " +
+                 std::to_string(idx_->file().size()) + " and outside of its sections");
+}
+
+Status SstReaderImpl::LoadNow() const {
+  std::lock_guard lock(load_mutex_);
+  if (loaded()) return Status::OK();
+  // Nobody looks at what this sets before loaded_ is set.
+  auto* self = const_cast<SstReaderImpl*>(this);
+  MARBLE_RETURN_NOT_OK(self->LoadLocked());
+  self->loaded_.store(true, std::memory_order_release);
+  if (!idx_pages_->checks() || lookup_pages_begin_ == lookup_pages_end_) {
+    lookups_checked_.store(true, std::memory_order_release);
+  }
+  return Status::OK();
+}
+
+Status SstReaderImpl::LoadLocked() {
+  layouts_.clear();
+  starts_.clear();
+  batch_guess_.clear();
+  regions_.clear();
+  if (!pages_) MARBLE_RETURN_NOT_OK(InitPages());
+  MARBLE_RETURN_NOT_OK(InitSections());
   InitRegions();
   // The two ends of the .arrow file say that it is one.
   MARBLE_RETURN_NOT_OK(pages_->Touch(0, kMinArrowBytes));
@@ -102,13 +132,87 @@ Status SstReaderImpl::Init() {
   return Status::OK();
 }
 
-Status SstReaderImpl::InitSections() {
+Status SstReaderImpl::InitPages() {
+  // What the manifest says of the whole .idx binds the checksums of its pages, and those the pages,
+  // when they are touched.
+  const bool first =
+      options_.load == LoadIndex::kAtFirstRead && options_.verify != VerifyReads::kNever;
+  if (first) {
+    MARBLE_ASSIGN_OR_RETURN(const uint32_t crc, idx_->FileCrcByPages());
+    MARBLE_RETURN_NOT_OK(CheckFileCrc(crc));
+  }
+  MARBLE_ASSIGN_OR_RETURN(const IdxFile::PageCrcs own, idx_->page_crcs());
+  idx_pages_.emplace(idx_->file(), own.crcs,
+                     first ? PageVerifier::Mode::kFirst : PageVerifier::Mode::kNever, own.covered);
+  MARBLE_ASSIGN_OR_RETURN(const auto crcs, Section(IdxSection::kArrowPageCrcs));
+  if (!crcs || crcs->size() != PageCount(file_->size()) * sizeof(uint32_t)) {
+    return Damaged("the page checksums of the .arrow file are missing or too few");
+  }
+  pages_.emplace(*file_, *crcs, ModeOf(options_.verify));
+  return Status::OK();
+}
+
+Result<std::optional<std::string_view>> SstReaderImpl::Section(IdxSection type,
+                                                               uint64_t bytes) const {
+  const auto section = idx_->section(type);
+  if (!section) return section;
+  MARBLE_RETURN_NOT_OK(TouchIdx(section->data(), std::min<uint64_t>(bytes, section->size())));
+  return section;
+}
+
+Status SstReaderImpl::TouchIdx(const void* at, uint64_t length) const {
+  return idx_pages_->Touch(
+      static_cast<uint64_t>(static_cast<const uint8_t*>(at) - idx_->file().data()), length);
+}
+
+Status SstReaderImpl::CheckFilter(uint64_t hash) const {
+  MARBLE_RETURN_NOT_OK(Load());
+  if (bloom_) {
+    MARBLE_RETURN_NOT_OK(TouchIdx(bloom_->LineOf(hash), BloomFilter::kLineBytes));
+  }
+  CheckSome();
+  return Status::OK();
+}
+
+Status SstReaderImpl::CheckPoints(uint64_t hash) const {
+  MARBLE_RETURN_NOT_OK(CheckFilter(hash));
+  if (!points_) return Status::OK();
+  return points_->Walk(
+      hash, [this](const uint8_t* slot) { return TouchIdx(slot, PointIndex::kSlotBytes); });
+}
+
+void SstReaderImpl::CheckSome() const {
+  constexpr uint64_t kPages = 4, kPage = limits::kChecksumPageBytes;
+  const uint64_t pages = lookup_pages_end_ - lookup_pages_begin_;
+  const uint64_t first = next_lookup_page_.load(std::memory_order_relaxed) >= pages
+                             ? pages
+                             : next_lookup_page_.fetch_add(kPages, std::memory_order_relaxed);
+  if (first < pages) {
+    const uint64_t count = std::min(kPages, pages - first);
+    // A damaged one is never counted: so lookups go on checking, and who needs it is told.
+    if (!idx_pages_->Touch((lookup_pages_begin_ + first) * kPage, (count - 1) * kPage + 1).ok()) {
+      return;
+    }
+    if (sound_lookup_pages_.fetch_add(count, std::memory_order_acq_rel) + count < pages) return;
+  } else if (sound_lookup_pages_.load(std::memory_order_acquire) < pages) {
+    return;
+  }
+  lookups_checked_.store(true, std::memory_order_release);
+}
+
+Status SstReaderImpl::InitProperties() {
   const auto properties = idx_->section(IdxSection::kProperties);
   const auto layout = idx_->section(IdxSection::kLayout);
   if (!properties || !layout) return Damaged("a required section is missing");
+  if (options_.verify != VerifyReads::kNever) {
+    MARBLE_RETURN_NOT_OK(idx_->CheckSection(IdxSection::kProperties));
+  }
   auto decoded = DecodeProperties(*properties);
   if (!decoded.ok()) return Damaged(MessageOf(decoded.status()));
   properties_ = std::move(decoded).ValueUnsafe();
+  min_key_ = properties_.min_key;
+  max_key_ = properties_.max_key;
+  compressed_ = idx_->section(IdxSection::kStoredBuffers).has_value();
 
   MARBLE_RETURN_NOT_OK(InitColumns());
   first_.push_back({});
@@ -116,8 +220,16 @@ Status SstReaderImpl::InitSections() {
     const LayoutSize size = LayoutSizeOf(*field->type());
     first_.push_back({first_.back().nodes + size.nodes, first_.back().buffers + size.buffers});
   }
+  if (!IsLayoutOf(layout->size(), properties_.batches, first_.back())) {
+    return Damaged("the layout at offset " + std::to_string(idx_->OffsetOf(*layout)) +
+                   " does not hold the file's batches");
+  }
+  return InitKeyColumns();
+}
 
-  const auto stored = idx_->section(IdxSection::kStoredBuffers);
+Status SstReaderImpl::InitSections() {
+  MARBLE_ASSIGN_OR_RETURN(const auto layout, Section(IdxSection::kLayout));
+  MARBLE_ASSIGN_OR_RETURN(const auto stored, Section(IdxSection::kStoredBuffers));
   // Decoded batches are bounded one by one by what is stored of them.
   const uint64_t most = stored ? 2 * limits::kMaxWriteBatchBytes : meta_.arrow_bytes;
   auto layouts = DecodeLayouts(*layout, *stored_schema_, most);
@@ -130,13 +242,14 @@ Status SstReaderImpl::InitSections() {
       static_cast<uint64_t>(starts_.back()) != properties_.rows) {
     return Damaged("the layout does not hold the file's rows");
   }
-  if (const auto section = idx_->section(IdxSection::kZoneMaps)) {
+  MARBLE_ASSIGN_OR_RETURN(const auto zones, Section(IdxSection::kZoneMaps));
+  if (zones) {
     const HiddenColumns& hidden = properties_.hidden;
     const int columns = stored_schema_->num_fields() - hidden.seq - hidden.kind - hidden.expires;
-    zones_ = ZoneMaps::Parse(*section, layouts_.size(), columns);
+    zones_ = ZoneMaps::Parse(*zones, layouts_.size(), columns);
     if (!zones_) return Damaged("the zone maps are malformed");
   }
-  return InitKeys(*stored_schema_);
+  return InitKeys();
 }
 
 /// What columns the file has, and which of them are the table's. Mostly all, in the same order.
@@ -167,7 +280,8 @@ Status SstReaderImpl::InitColumns() {
     }
   }
   // Written with another schema of the table: the file says which. It is the rare case.
-  MARBLE_RETURN_NOT_OK(InitArrow());
+  MARBLE_RETURN_NOT_OK(MapArrow());
+  MARBLE_RETURN_NOT_OK(InitPages());
   MARBLE_ASSIGN_OR_RETURN(auto stored, ReadStoredSchema());
   return MapColumns(std::move(stored));
 }
@@ -238,7 +352,7 @@ Status SstReaderImpl::MapColumns(std::shared_ptr<arrow::Schema> stored) {
   return Status::OK();
 }
 
-Status SstReaderImpl::InitKeys(const arrow::Schema& file_schema) {
+Status SstReaderImpl::InitKeyColumns() {
   const size_t columns =
       options_.codec == nullptr ? 0 : static_cast<size_t>(options_.codec->num_columns());
   if (properties_.key_columns.size() != columns) {
@@ -249,24 +363,10 @@ Status SstReaderImpl::InitKeys(const arrow::Schema& file_schema) {
   }
   if (columns == 0) return Status::OK();
   raw_ = options_.codec->raw();
-  const auto sparse = idx_->section(IdxSection::kSparseKeys);
-  if (!sparse) return Damaged("the sparse keys are missing");
-  sparse_ = SparseKeys::Parse(*sparse, properties_.rows);
-  if (!sparse_) return Damaged("the sparse keys are malformed");
-  if (const auto section = idx_->section(IdxSection::kBloomFilter)) {
-    bloom_ = BloomFilter::Parse(*section);
-    if (!bloom_) return Damaged("the Bloom filter is malformed");
-  }
-  if (const auto section = idx_->section(IdxSection::kPointIndex)) {
-    points_ = PointIndex::Parse(*section);
-    if (!points_) return Damaged("the point index is malformed");
-  }
   for (const int column : properties_.key_columns) {
-    KeyColumn key{KeyColumn::Shape::kFixed, 0, 0};
-    for (int c = 0; c < column; ++c) {
-      key.first_buffer += LayoutSizeOf(*file_schema.field(c)->type()).buffers;
-    }
-    const arrow::DataType& type = *file_schema.field(column)->type();
+    KeyColumn key{KeyColumn::Shape::kFixed, first_[column].buffers, 0};
+    const arrow::Field& field = *stored_schema_->field(column);
+    const arrow::DataType& type = *field.type();
     if (type.id() == arrow::Type::BOOL) {
       key.shape = KeyColumn::Shape::kBits;
     } else if (arrow::is_binary_like(type.id())) {
@@ -279,7 +379,7 @@ Status SstReaderImpl::InitKeys(const arrow::Schema& file_schema) {
       key.width =
           static_cast<uint64_t>(static_cast<const arrow::FixedWidthType&>(type).bit_width() / 8);
     } else {
-      return Damaged("column '" + file_schema.field(column)->name() + "' cannot be a key column");
+      return Damaged("column '" + field.name() + "' cannot be a key column");
     }
     key_columns_.push_back(key);
   }
@@ -287,6 +387,38 @@ Status SstReaderImpl::InitKeys(const arrow::Schema& file_schema) {
       key_columns_[0].shape != KeyColumn::Shape::kOffsets64) {
     return Damaged("the key column's type does not fit the key codec");
   }
+  return Status::OK();
+}
+
+Status SstReaderImpl::InitKeys() {
+  if (key_columns_.empty()) return Status::OK();
+  MARBLE_ASSIGN_OR_RETURN(const auto sparse, Section(IdxSection::kSparseKeys));
+  if (!sparse) return Damaged("the sparse keys are missing");
+  sparse_ = SparseKeys::Parse(*sparse, properties_.rows);
+  if (!sparse_) return Damaged("the sparse keys are malformed");
+  // Of these two only the heads are looked at now; their pages are checked by lookups.
+  MARBLE_ASSIGN_OR_RETURN(const auto bloom,
+                          Section(IdxSection::kBloomFilter, BloomFilter::kHeaderBytes));
+  if (bloom) {
+    bloom_ = BloomFilter::Parse(*bloom);
+    if (!bloom_) return Damaged("the Bloom filter is malformed");
+  }
+  MARBLE_ASSIGN_OR_RETURN(const auto points,
+                          Section(IdxSection::kPointIndex, PointIndex::kHeaderBytes));
+  if (points) {
+    points_ = PointIndex::Parse(*points);
+    if (!points_) return Damaged("the point index is malformed");
+  }
+  // They lie behind each other.
+  lookup_pages_begin_ = UINT64_MAX;
+  lookup_pages_end_ = 0;
+  for (const auto& section : {bloom, points}) {
+    if (!section) continue;
+    const uint64_t offset = idx_->OffsetOf(*section);
+    lookup_pages_begin_ = std::min(lookup_pages_begin_, offset / limits::kChecksumPageBytes);
+    lookup_pages_end_ = std::max(lookup_pages_end_, PageCount(offset + section->size()));
+  }
+  lookup_pages_begin_ = std::min(lookup_pages_begin_, lookup_pages_end_);
   if (!raw_) {
     views_ = std::make_unique<std::atomic<const BatchView*>[]>(layouts_.size());
   }
@@ -303,7 +435,7 @@ Status SstReaderImpl::CheckMeta() const {
   return Status::OK();
 }
 
-Status SstReaderImpl::InitArrow() {
+Status SstReaderImpl::MapArrow() {
   MARBLE_ASSIGN_OR_RETURN(
       file_, options_.file_system->Map(options_.dir + "/" + SstArrowName(meta_.number)));
   if (file_->size() != meta_.arrow_bytes) {
@@ -314,11 +446,6 @@ Status SstReaderImpl::InitArrow() {
   if (file_->size() < kMinArrowBytes) {
     return IdxCorruption(file_->path(), "the file is cut off");
   }
-  const auto crcs = idx_->section(IdxSection::kArrowPageCrcs);
-  if (!crcs || crcs->size() != PageCount(file_->size()) * sizeof(uint32_t)) {
-    return Damaged("the page checksums of the .arrow file are missing or too few");
-  }
-  pages_.emplace(*file_, *crcs, ModeOf(options_.verify));
   return Status::OK();
 }
 
@@ -361,6 +488,7 @@ void SstReaderImpl::InitRegions() {
 
 Result<std::shared_ptr<arrow::RecordBatch>> SstReaderImpl::ReadBatch(int64_t batch) const {
   MARBLE_DCHECK(batch >= 0 && batch < num_batches());
+  MARBLE_RETURN_NOT_OK(Load());
   if (compressed()) {
     MARBLE_ASSIGN_OR_RETURN(const auto decoded, Decoded(batch, /*keep=*/true));
     return decoded->rows;
@@ -371,6 +499,7 @@ Result<std::shared_ptr<arrow::RecordBatch>> SstReaderImpl::ReadBatch(int64_t bat
 
 Result<std::shared_ptr<arrow::RecordBatch>> SstReaderImpl::ReadOnce(
     int64_t batch, const std::vector<int>* columns) const {
+  MARBLE_RETURN_NOT_OK(Load());
   if (columns != nullptr) return ReadColumns(batch, *columns);
   if (!compressed()) return ReadBatch(batch);
   MARBLE_ASSIGN_OR_RETURN(const auto decoded, Decoded(batch, /*keep=*/false));
@@ -380,6 +509,7 @@ Result<std::shared_ptr<arrow::RecordBatch>> SstReaderImpl::ReadOnce(
 Result<std::shared_ptr<arrow::RecordBatch>> SstReaderImpl::ReadColumns(
     int64_t batch, const std::vector<int>& columns) const {
   MARBLE_DCHECK(batch >= 0 && batch < num_batches());
+  MARBLE_RETURN_NOT_OK(Load());
   if (compressed()) return DecodedColumns(batch, columns);
   const std::vector<BufferSpan>& buffers = layouts_[batch].buffers;
   const auto touch = [&](int column) -> Status {
@@ -437,7 +567,7 @@ const arrow::RecordBatch& SstReaderImpl::View(int64_t batch) const {
 }
 
 RowLocation SstReaderImpl::Locate(int64_t row_number) const {
-  MARBLE_DCHECK(row_number >= 0 && row_number < num_rows());
+  MARBLE_DCHECK(loaded() && row_number >= 0 && row_number < num_rows());
   int64_t batch = batch_guess_[row_number >> guess_shift_];
   while (starts_[batch + 1] <= row_number) ++batch;
   return {batch, row_number - starts_[batch]};
@@ -446,6 +576,7 @@ RowLocation SstReaderImpl::Locate(int64_t row_number) const {
 SstReader::ZoneMap SstReaderImpl::zone_map(int64_t batch, int column) const {
   if (column < 0 || column >= options_.schema->num_fields()) return {};
   const int stored = StoredColumn(column);
+  if (!Load().ok()) return {};
   if (stored < 0) return {nullptr, nullptr, layouts_[batch].rows};
   if (!zones_) return {};
   return DecodeZone(options_.schema->field(column)->type(), zones_->entry(batch, stored));
@@ -522,6 +653,7 @@ Result<std::string_view> SstReaderImpl::KeyAt(int64_t row_number, std::string* s
     return MakeError(ErrorCode::kInvalidArgument,
                      file_->path() + ": a table without a primary key has no keys");
   }
+  MARBLE_RETURN_NOT_OK(Load());
   const RowLocation at = Locate(row_number);
   if (!compressed()) return KeyOf(at, scratch);
   MARBLE_ASSIGN_OR_RETURN(const auto decoded, Decoded(at.batch, /*keep=*/true));
@@ -533,6 +665,7 @@ Result<std::string_view> SstReaderImpl::KeyAt(int64_t row_number, std::string* s
 
 Result<std::optional<RowLocation>> SstReaderImpl::Find(std::string_view key, uint64_t hash) const {
   if (key_columns_.empty() || !MayContain(key, hash)) return std::nullopt;
+  MARBLE_RETURN_NOT_OK(CheckLookup(hash));
   if (compressed()) return FindDecoded(key, hash);
   thread_local std::string scratch;
   if (!points_) {
@@ -554,6 +687,7 @@ Result<std::optional<RowLocation>> SstReaderImpl::Find(std::string_view key, uin
 
 Result<std::optional<std::string_view>> SstReaderImpl::FindBytes(std::string_view key,
                                                                  uint64_t hash) const {
+  MARBLE_RETURN_NOT_OK(CheckLookup(hash));
   PointIndex::Probe probe = points_->Lookup(hash);
   for (uint32_t row = probe.Next(); row != PointIndex::kNone; row = probe.Next()) {
     if (row >= num_rows()) return Damaged("the point index names a row beyond the file");
@@ -637,7 +771,7 @@ int64_t SstReaderImpl::LowerBoundOfSparse(std::string_view key) const {
 }
 
 void SstReaderImpl::PrefetchSearch(std::string_view key) const {
-  if (bytes_ == nullptr || key.empty()) return;
+  if (bytes() == nullptr || key.empty()) return;
   const int64_t sparse = LowerBoundOfSparse(key);
   const int64_t low = std::max<int64_t>(0, sparse - 1) * limits::kSparseKeyInterval;
   const int64_t high = std::min(sparse * limits::kSparseKeyInterval, num_rows());
@@ -649,6 +783,7 @@ Result<int64_t> SstReaderImpl::LowerBound(std::string_view key) const {
     return MakeError(ErrorCode::kInvalidArgument,
                      file_->path() + ": a table without a primary key has no keys");
   }
+  MARBLE_RETURN_NOT_OK(Load());
   const int64_t sparse = LowerBoundOfSparse(key);
   if (sparse == 0) return 0;
   // The answer lies behind the last sparse key that is smaller, and not behind the next.

@@ -6,10 +6,15 @@
 // decoded is kept for others in a cache (decoded_cache.h).
 // Page checksums are verified at a page's first touch ('first'), at each ('always') or never;
 // a mismatch is kCorruption with file and offset.
+//
+// A file that was just written is checked and loaded when it is opened. One that an earlier process
+// has left is only looked at (it is there, its size, its properties): the first read loads it, and
+// has to, by Load or by a function that returns an error; what gives none says what it needs.
 #pragma once
 
 #include <arrow/type_fwd.h>
 
+#include <atomic>
 #include <memory>
 #include <optional>
 #include <string>
@@ -18,6 +23,8 @@
 
 #include "base/key_codec.h"
 #include "io/file_system.h"
+#include "lsm/sst/bloom_filter.h"
+#include "lsm/sst/point_index.h"
 #include "lsm/sst/sst_format.h"
 
 namespace marble::lsm {
@@ -26,6 +33,9 @@ class BytesRows;
 class DecodedCache;
 
 enum class VerifyReads { kFirst, kAlways, kNever };
+
+/// When the sections of an .idx are checked and decoded.
+enum class LoadIndex { kAtOpen, kAtFirstRead };
 
 struct SstReaderOptions {
   std::string dir;
@@ -37,6 +47,7 @@ struct SstReaderOptions {
   std::vector<uint32_t> field_ids = {};
   /// Of compressed files; null: a small one of the file's own.
   std::shared_ptr<DecodedCache> decoded = nullptr;
+  LoadIndex load = LoadIndex::kAtOpen;
 };
 
 /// A row found: batch index and row within it.
@@ -51,10 +62,14 @@ class SstReader {
   static Result<std::shared_ptr<SstReader>> Open(const SstReaderOptions& options,
                                                  const FileMeta& meta);
 
+  /// Check and decode what reading needs, unless that is done: a load of a flag then. kCorruption
+  /// names file and offset; whoever tries again gets it again. Any thread; the others wait.
+  virtual Status Load() const { return Status::OK(); }
+
   virtual const FileMeta& meta() const = 0;
   virtual int64_t num_batches() const = 0;
   virtual int64_t num_rows() const = 0;
-  /// First row number (in the file) of a batch.
+  /// First row number (in the file) of a batch. Loaded, like layout() and Locate().
   virtual int64_t batch_start(int64_t batch) const = 0;
   virtual const BatchLayout& layout(int64_t batch) const = 0;
   /// Where a table column's nodes and buffers begin in a layout; nullopt: the file does not have
@@ -93,14 +108,26 @@ class SstReader {
   /// Every row expires, or is a tombstone; and some row expires.
   virtual bool all_expire() const { return false; }
 
-  /// False: the key is certainly not in this file (bounds or Bloom filter). No I/O.
-  virtual bool MayContain(std::string_view key, uint64_t hash) const = 0;
-  /// Prefetch the cache lines that MayContain and Find will touch.
-  virtual void Prefetch(uint64_t hash) const = 0;
+  /// False: the key is certainly not in this file (bounds or Bloom filter). True also when that
+  /// cannot be told because the .idx is damaged: Find and FindBytes give the error then. Loads.
+  bool MayContain(std::string_view key, uint64_t hash) const {
+    return key.compare(min_key_) >= 0 && key.compare(max_key_) <= 0 && FilterMayContain(hash);
+  }
+  /// The same of a key within the file's bounds.
+  bool FilterMayContain(uint64_t hash) const {
+    if (!lookups_checked_.load(std::memory_order_acquire) && !CheckFilter(hash).ok()) return true;
+    return !bloom_ || bloom_->MayContain(hash);
+  }
+  /// Prefetch the cache lines that MayContain and Find will touch, if it is loaded.
+  void Prefetch(uint64_t hash) const {
+    if (!loaded()) return;
+    if (bloom_) bloom_->Prefetch(hash);
+    if (points_) points_->Prefetch(hash);
+  }
   /// The first row (newest version) with exactly this key.
   virtual Result<std::optional<RowLocation>> Find(std::string_view key, uint64_t hash) const = 0;
-  /// Whether FindBytes works: an uncompressed state family's file with a point index, whose rows
-  /// all have a value, and whose pages are not verified at every read.
+  /// Whether FindBytes works: a loaded, uncompressed state family's file with a point index, whose
+  /// rows all have a value, and whose pages are not verified at every read.
   virtual bool has_bytes() const = 0;
   /// The value bytes of the first row with exactly this key, in the mapping. The filter and the
   /// bounds are not consulted.
@@ -128,11 +155,26 @@ class SstReader {
     std::shared_ptr<arrow::Scalar> max;
     int64_t null_count = -1;  // -1: unknown
   };
-  /// Of a table column in one batch. Only for use inside clean ranges (design: pruning).
+  /// Of a table column in one batch. Only for use inside clean ranges (design: pruning). Unknown
+  /// also when the .idx is damaged, which whoever reads the batch is told. Loads.
   virtual ZoneMap zone_map(int64_t batch, int column) const = 0;
 
   /// Check every checksum and invariant of both files.
   virtual Status Verify() const = 0;
+
+ protected:
+  bool loaded() const { return loaded_.load(std::memory_order_acquire); }
+  /// Load, and verify what the filter has for a hash.
+  virtual Status CheckFilter(uint64_t /*hash*/) const { return Status::OK(); }
+
+  // What most lookups need, and all that those of absent keys do: no call goes through a table.
+  std::atomic<bool> loaded_{false};
+  /// The Bloom filter and the point index are loaded and every page of them is known to be sound.
+  mutable std::atomic<bool> lookups_checked_{false};
+  std::optional<BloomFilter> bloom_;
+  std::optional<PointIndex> points_;
+  std::string_view min_key_;
+  std::string_view max_key_;
 };
 
 }  // namespace marble::lsm

@@ -4,6 +4,12 @@
 // Lifetimes: everything here points into the two mappings, which live as long as the reader.
 // Buffers that leave (ReadBatch) hold the reader; those of `views_` do not, or the reader would
 // keep itself alive. Decoded batches hold their own memory and nothing else.
+//
+// Two steps. Init looks at what must be known of a file that nobody reads yet: the container of the
+// .idx and its properties; the .arrow file is mapped and not touched. Load does the rest once,
+// under a mutex; what it sets is immutable behind `loaded_`. The Bloom filter and the point index,
+// which are most of an .idx, are checked page by page as lookups touch them, and a few more pages
+// with each of those lookups, until all are checked and `lookups_checked_` says so.
 #pragma once
 
 #include <arrow/record_batch.h>
@@ -38,17 +44,26 @@ class SstReaderImpl : public SstReader, public std::enable_shared_from_this<SstR
   ~SstReaderImpl() override;
   Status Init();
 
+  Status Load() const override {
+    return loaded_.load(std::memory_order_acquire) ? Status::OK() : LoadNow();
+  }
   const FileMeta& meta() const override { return meta_; }
-  int64_t num_batches() const override { return static_cast<int64_t>(layouts_.size()); }
-  int64_t num_rows() const override { return starts_.back(); }
-  int64_t batch_start(int64_t batch) const override { return starts_[batch]; }
-  const BatchLayout& layout(int64_t batch) const override { return layouts_[batch]; }
+  int64_t num_batches() const override { return static_cast<int64_t>(properties_.batches); }
+  int64_t num_rows() const override { return static_cast<int64_t>(properties_.rows); }
+  int64_t batch_start(int64_t batch) const override {
+    MARBLE_DCHECK(loaded());
+    return starts_[batch];
+  }
+  const BatchLayout& layout(int64_t batch) const override {
+    MARBLE_DCHECK(loaded());
+    return layouts_[batch];
+  }
   std::optional<LayoutSize> column_layout(int column) const override {
     const int stored = StoredColumn(column);
     return stored < 0 ? std::nullopt : std::optional<LayoutSize>(first_[stored]);
   }
   const std::shared_ptr<io::MappedFile>& file() const override { return file_; }
-  bool compressed() const override { return codec_ != nullptr; }
+  bool compressed() const override { return compressed_; }
   Result<std::shared_ptr<arrow::RecordBatch>> ReadBatch(int64_t batch) const override;
   Result<std::shared_ptr<arrow::RecordBatch>> ReadColumns(
       int64_t batch, const std::vector<int>& columns) const override;
@@ -65,16 +80,9 @@ class SstReaderImpl : public SstReader, public std::enable_shared_from_this<SstR
     const uint64_t deletes = properties_.tombstones - properties_.merge_operands;
     return properties_.expiring > 0 && properties_.expiring + deletes == properties_.rows;
   }
-  bool MayContain(std::string_view key, uint64_t hash) const override {
-    return InBounds(key) && (!bloom_ || bloom_->MayContain(hash));
-  }
-  void Prefetch(uint64_t hash) const override {
-    if (bloom_) bloom_->Prefetch(hash);
-    if (points_) points_->Prefetch(hash);
-  }
   Result<std::optional<RowLocation>> Find(std::string_view key, uint64_t hash) const override;
-  bool has_bytes() const override { return bytes_ != nullptr; }
-  const BytesRows* bytes() const override { return bytes_.get(); }
+  bool has_bytes() const override { return bytes() != nullptr; }
+  const BytesRows* bytes() const override { return loaded() ? bytes_.get() : nullptr; }
   Status VerifyBytes(size_t batch) const override {
     return bytes_->batch(batch).verified.load(std::memory_order_acquire) ? Status::OK()
                                                                          : VerifyBytesOf(batch);
@@ -99,14 +107,34 @@ class SstReaderImpl : public SstReader, public std::enable_shared_from_this<SstR
     uint64_t width;  // bytes of a value or offset; 0 of kBits
   };
 
-  Status InitArrow();
+  /// One thread gets to load it; after an error the next one tries again.
+  Status LoadNow() const;
+  Status LoadLocked();
+  Status MapArrow();
+  Status InitProperties();
+  /// What pages of both files are checked with.
+  Status InitPages();
   Status InitColumns();
   Status MapColumns(std::shared_ptr<arrow::Schema> stored);
   Result<std::shared_ptr<arrow::Schema>> ReadStoredSchema() const;
   Status InitSections();
-  Status InitKeys(const arrow::Schema& file_schema);
+  Status InitKeys();
+  Status InitKeyColumns();
+  Status CheckFileCrc(uint32_t crc) const;
   void InitRegions();
   Status CheckMeta() const;
+  /// A section whose pages are verified; nothing when the file has none. Of a section of which only
+  /// the beginning is to be used now, `bytes` of it.
+  Result<std::optional<std::string_view>> Section(IdxSection type,
+                                                  uint64_t bytes = UINT64_MAX) const;
+  /// Load, then verify what the filter, or the point index, has for a hash, and some pages more.
+  Status CheckFilter(uint64_t hash) const override;
+  Status CheckPoints(uint64_t hash) const;
+  Status CheckLookup(uint64_t hash) const {
+    return lookups_checked_.load(std::memory_order_acquire) ? Status::OK() : CheckPoints(hash);
+  }
+  void CheckSome() const;
+  Status TouchIdx(const void* at, uint64_t length) const;
   Status Damaged(const std::string& what) const;
 
   /// Where a column of a batch that was read lies in the file; -1: it does not.
@@ -114,9 +142,6 @@ class SstReaderImpl : public SstReader, public std::enable_shared_from_this<SstR
   std::vector<std::shared_ptr<arrow::ArrayData>> BuildColumns(int64_t batch,
                                                               const BufferFactory& factory) const;
 
-  bool InBounds(std::string_view key) const {
-    return key.compare(properties_.min_key) >= 0 && key.compare(properties_.max_key) <= 0;
-  }
   /// The value of a key column of variable length. `base`: where the layout's offsets count from,
   /// the mapping or a decoded batch.
   Result<std::string_view> VarValue(const uint8_t* base, const BatchLayout& layout,
@@ -159,6 +184,7 @@ class SstReaderImpl : public SstReader, public std::enable_shared_from_this<SstR
 
   SstReaderOptions options_;
   const FileMeta meta_;
+  mutable std::mutex load_mutex_;
   std::shared_ptr<io::MappedFile> file_;
   std::unique_ptr<IdxFile> idx_;
   SstProperties properties_;
@@ -169,7 +195,14 @@ class SstReaderImpl : public SstReader, public std::enable_shared_from_this<SstR
   int seq_column_ = -1;
   int kind_column_ = -1;
   int expires_column_ = -1;
+  bool compressed_ = false;
+  bool raw_ = false;
+  std::vector<LayoutSize> first_;  // of each stored column in a layout, and behind the last
+  std::vector<KeyColumn> key_columns_;
 
+  // Set by Load (the page verifiers by InitColumns if it has to read the .arrow file).
+  std::optional<PageVerifier> idx_pages_;
+  std::optional<PageVerifier> pages_;  // of the .arrow file
   std::vector<BatchLayout> layouts_;
   std::vector<int64_t> starts_;        // and the number of rows behind them
   std::vector<uint32_t> batch_guess_;  // by row >> guess_shift_: a batch at or before the row's
@@ -179,20 +212,19 @@ class SstReaderImpl : public SstReader, public std::enable_shared_from_this<SstR
   std::shared_ptr<DecodedCache> cache_;        // null: not compressed
   uint64_t cache_file_ = 0;
 
-  std::vector<BufferSpan> regions_;  // what ReadBatch verifies; together, the whole file
-  std::vector<LayoutSize> first_;    // of each stored column in a layout, and behind the last
-
-  std::optional<PageVerifier> pages_;
-  std::optional<BloomFilter> bloom_;
-  std::optional<PointIndex> points_;
+  std::vector<BufferSpan> regions_;   // what ReadBatch verifies; together, the whole file
   std::unique_ptr<BytesRows> bytes_;  // null: FindBytes does not work
   std::optional<SparseKeys> sparse_;
   mutable std::once_flag fences_made_;
   mutable KeyFences fences_;  // of the sparse keys, made by the first search
   std::optional<ZoneMaps> zones_;
-  std::vector<KeyColumn> key_columns_;
-  bool raw_ = false;
   mutable std::unique_ptr<std::atomic<const BatchView*>[]> views_;
+
+  // Pages of the .idx that hold the filter and the point index, checked from the first to the last.
+  uint64_t lookup_pages_begin_ = 0;
+  uint64_t lookup_pages_end_ = 0;
+  mutable std::atomic<uint64_t> next_lookup_page_{0};
+  mutable std::atomic<uint64_t> sound_lookup_pages_{0};
 };
 
 }  // namespace marble::lsm

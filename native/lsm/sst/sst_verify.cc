@@ -7,6 +7,7 @@
 #include <arrow/scalar.h>
 #include <arrow/type.h>
 
+#include "base/crc32c.h"
 #include "base/hash.h"
 #include "lsm/sst/sst_reader_impl.h"
 
@@ -23,7 +24,12 @@ bool SameZone(const SstReader::ZoneMap& a, const SstReader::ZoneMap& b) {
 }  // namespace
 
 Status SstReaderImpl::Verify() const {
+  // Where the damage is comes first, then whether it is the file that the manifest names.
   MARBLE_RETURN_NOT_OK(idx_->Verify());
+  if (options_.verify != VerifyReads::kNever) {
+    MARBLE_RETURN_NOT_OK(CheckFileCrc(Crc32c(idx_->file().bytes())));
+  }
+  MARBLE_RETURN_NOT_OK(Load());
   const auto crcs = idx_->section(IdxSection::kArrowPageCrcs);
   MARBLE_RETURN_NOT_OK(
       CheckPages(file_->bytes(), *crcs, 0, PageCount(file_->size()) - 1, file_->path()));

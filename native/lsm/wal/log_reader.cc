@@ -180,6 +180,9 @@ class Recovery {
       const bool good = log_format::DecodeRecord(segment.file->data(), limit, offset, segment.id,
                                                  segment.seed, &header, &layout, &why);
       if (!good) return std::optional<BadSpot>({index, offset, base + offset, why});
+      if (header.type == static_cast<uint8_t>(RecordType::kCleanClose)) {
+        result_.close_position = base + offset;
+      }
       offset = layout.end;
       result_.end = base + offset;
       MARBLE_ASSIGN_OR_RETURN(const bool last, Apply(segment, header, layout));
@@ -340,6 +343,12 @@ class Recovery {
 
   /// The next segment will state that everything before it is durable: make that true.
   Status MakeDurable() const {
+    // Of a log that was closed with nothing in it to replay no segment will be needed any more. If
+    // the record of the close was not durable, its loss says nothing else than that it is there.
+    if (result_.clean_close && result_.records == 0 && result_.truncation_reason.empty() &&
+        options_.durable >= result_.close_position) {
+      return Status::OK();
+    }
     bool any = false;
     for (const SegmentFile& segment : segments_) {
       if (segment.fixed_end || !segment.header) continue;

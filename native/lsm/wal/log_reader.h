@@ -32,6 +32,8 @@ struct RecoveryOptions {
   std::optional<LogPosition> first_position = {};
   std::vector<FixedEnd> fixed_ends;
   bool truncate_corruption = false;  // recovery: 'truncate'
+  /// All before it is known to be durable: where the database was closed. 0: nothing is known.
+  LogPosition durable = 0;
   std::shared_ptr<io::FileSystem> file_system = io::FileSystem::Local();
 };
 
@@ -41,13 +43,15 @@ struct RecoveryResult {
   uint64_t last_segment = 0;         // highest id of a file; 0: none. Write to the next
   std::vector<FixedEnd> ends;        // of every segment read: to be put into the manifest
   bool clean_close = false;          // the last record is one
+  LogPosition close_position = 0;    // where the last clean close begins
   uint64_t close_segment = 0;        // where the last clean close is
   uint64_t records = 0;
   uint64_t truncated_bytes = 0;   // of a torn tail
   std::string truncation_reason;  // for the event; empty when nothing was cut
 };
 
-/// Replay records in order, sync what was read, remove segment files that were never used.
+/// Replay records in order, sync what was read (unless it was durable and there is nothing to
+/// replay), remove segment files that were never used.
 /// `ends` has one entry per segment file that exists, 0 for those that are cut away as a whole;
 /// `last_segment` is the highest id of any file found, used or not. `apply` gets each write
 /// batch; its payload stays valid while the segment in it is referenced. Errors: kCorruption

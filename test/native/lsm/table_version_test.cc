@@ -15,7 +15,10 @@ using ::testing::ElementsAre;
 /// A reader that knows its file's description only.
 class DescribedFile : public SstReader {
  public:
-  explicit DescribedFile(FileMeta meta) : meta_(std::move(meta)) {}
+  explicit DescribedFile(FileMeta meta) : meta_(std::move(meta)) {
+    min_key_ = meta_.min_key;
+    max_key_ = meta_.max_key;
+  }
   const FileMeta& meta() const override { return meta_; }
   int64_t num_batches() const override { return 0; }
   int64_t num_rows() const override { return 0; }
@@ -38,10 +41,6 @@ class DescribedFile : public SstReader {
   Status VerifyBytes(size_t) const override { return Status::OK(); }
   void PrefetchBytes(uint64_t) const override {}
   void PrefetchValue(uint64_t) const override {}
-  bool MayContain(std::string_view key, uint64_t) const override {
-    return key >= meta_.min_key && key <= meta_.max_key;
-  }
-  void Prefetch(uint64_t) const override {}
   Result<std::optional<RowLocation>> Find(std::string_view, uint64_t) const override {
     return std::optional<RowLocation>();
   }
