@@ -206,15 +206,15 @@ Result<std::optional<PinnedValue>> DbImpl::Get(const TableHandle& state, std::st
                                                const ReadOptions& options) {
   MARBLE_RETURN_NOT_OK(CheckTable(state));
   MARBLE_RETURN_NOT_OK(CheckStateFamily(state));
-  DbCounters::Add(counters_->gets);
   // First the version, then the sequence: all that the sequence sees is in the version or was
   // written meanwhile.
   SuperVersionRef version = state->super_version();
   const ReadView view = ViewOf(state->info(), options);
   // Close and drop set their flags before they install an empty version: it is never read.
   MARBLE_RETURN_NOT_OK(CheckTable(state));
-  MARBLE_ASSIGN_OR_RETURN(const FoundRow row, FindRow(state->info(), *version, key, HashKey(key),
-                                                      view, counters_.get()));
+  FoundRow row;
+  MARBLE_RETURN_NOT_OK(
+      FindRow(state->info(), *version, key, HashKey(key), view, counters_.get(), &row));
   if (!row.found()) return std::optional<PinnedValue>();
   return std::optional<PinnedValue>(ValueOf(row, version));
 }
@@ -223,7 +223,6 @@ Status DbImpl::MultiGet(const TableHandle& state, const std::string_view* keys, 
                         const ReadOptions& options, std::optional<PinnedValue>* values) {
   MARBLE_RETURN_NOT_OK(CheckTable(state));
   MARBLE_RETURN_NOT_OK(CheckStateFamily(state));
-  DbCounters::Add(counters_->gets, count);
   const SuperVersionRef version = state->super_version();
   const ReadView view = ViewOf(state->info(), options);
   MARBLE_RETURN_NOT_OK(CheckTable(state));  // as in Get
@@ -240,9 +239,9 @@ Status DbImpl::MultiGet(const TableHandle& state, const std::string_view* keys, 
     for (size_t i = 0; i < end - begin; ++i) prefetches[i].Locate(state->info(), *version);
     for (size_t i = 0; i < end - begin; ++i) prefetches[i].Fetch();
     for (size_t i = begin; i < end; ++i) {
-      MARBLE_ASSIGN_OR_RETURN(
-          const FoundRow row,
-          FindRow(state->info(), *version, keys[i], hashes[i - begin], view, counters_.get()));
+      FoundRow row;
+      MARBLE_RETURN_NOT_OK(FindRow(state->info(), *version, keys[i], hashes[i - begin], view,
+                                   counters_.get(), &row));
       if (row.found()) {
         values[i] = ValueOf(row, version);
       } else {
@@ -257,13 +256,13 @@ Result<bool> DbImpl::Exists(const TableHandle& table, std::string_view key,
                             const ReadOptions& options) {
   MARBLE_RETURN_NOT_OK(CheckTable(table));
   MARBLE_RETURN_NOT_OK(CheckKeyed(table));
-  DbCounters::Add(counters_->gets);
   SuperVersionRef version = table->super_version();
   const ReadView view = ViewOf(table->info(), options);
   MARBLE_RETURN_NOT_OK(CheckTable(table));  // as in Get
   MARBLE_RETURN_NOT_OK(HandlesVersion(table, options, &version));
-  MARBLE_ASSIGN_OR_RETURN(const FoundRow row, FindRow(table->info(), *version, key, HashKey(key),
-                                                      view, counters_.get()));
+  FoundRow row;
+  MARBLE_RETURN_NOT_OK(
+      FindRow(table->info(), *version, key, HashKey(key), view, counters_.get(), &row));
   return row.found();
 }
 
@@ -271,13 +270,13 @@ Result<std::optional<RowRef>> DbImpl::GetRow(const TableHandle& table, std::stri
                                              const ReadOptions& options) {
   MARBLE_RETURN_NOT_OK(CheckTable(table));
   MARBLE_RETURN_NOT_OK(CheckKeyed(table));
-  DbCounters::Add(counters_->gets);
   SuperVersionRef version = table->super_version();
   const ReadView view = ViewOf(table->info(), options);
   MARBLE_RETURN_NOT_OK(CheckTable(table));  // as in Get
   MARBLE_RETURN_NOT_OK(HandlesVersion(table, options, &version));
-  MARBLE_ASSIGN_OR_RETURN(
-      FoundRow row, FindRow(table->info(), *version, key, HashKey(key), view, counters_.get()));
+  FoundRow row;
+  MARBLE_RETURN_NOT_OK(
+      FindRow(table->info(), *version, key, HashKey(key), view, counters_.get(), &row));
   if (!row.found()) return std::optional<RowRef>();
   if (row.batch != nullptr) return std::optional<RowRef>({std::move(row.batch), row.row});
   if (row.version != nullptr && row.version->kind() == VersionKind::kRow) {
@@ -387,8 +386,8 @@ DbMetrics DbImpl::metrics() const {
   m.delayed_writes = counters_->delayed_writes.load();
   m.stopped_writes = counters_->stopped_writes.load();
   m.stall_micros = counters_->stall_micros.load();
-  m.gets = counters_->gets.load();
-  m.bloom_negatives = counters_->bloom_negatives.load();
+  m.gets = counters_->lookups.gets();
+  m.bloom_negatives = counters_->lookups.negatives();
   m.clean_batches = counters_->clean_batches.load();
   m.merged_batches = counters_->merged_batches.load();
   m.files_out_of_range = counters_->files_out_of_range.load();

@@ -340,13 +340,14 @@ Status DbImpl::ApplyOp(const DecodedOp& op, const std::shared_ptr<const void>& o
 void DbImpl::FoldMerges(Memtable* memtable, const TableHandle& table, const DecodedOp& op,
                         SequenceNumber sequence, uint32_t operands) {
   // Whether the newest operand has expired by now does not matter to what it adds up to.
-  const auto found =
-      FindRow(table->info(), *table->super_version(), op.a, HashKey(op.a), {sequence, 0}, nullptr);
+  FoundRow found;
+  const Status status = FindRow(table->info(), *table->super_version(), op.a, HashKey(op.a),
+                                {sequence, 0}, nullptr, &found);
   // An unreadable file is reported to readers; the operands stay what they are.
-  if (!found.ok() || found->merged == nullptr) return;
+  if (!status.ok() || found.merged == nullptr) return;
   // A value that grows with its operands is copied again only when it has grown by a quarter.
-  if (op.b.size() * operands < found->merged->size() / 4) return;
-  memtable->PutMerged(sequence, op.a, *found->merged, op.expires);
+  if (op.b.size() * operands < found.merged->size() / 4) return;
+  memtable->PutMerged(sequence, op.a, *found.merged, op.expires);
 }
 
 Result<Memtable*> DbImpl::MemtableFor(TableId id) {

@@ -39,8 +39,10 @@ class KeyFences {
     prefixes_.reserve(expected);
   }
   /// Keys in order.
-  void Add(std::string_view key) {
-    AddPrefix(KeyPrefix(key.substr(std::min(key.size(), shared_.size()))));
+  void Add(std::string_view key) { AddPrefix(PrefixOf(key)); }
+  /// Of a key that begins with what is shared: what orders it, but for ties.
+  uint64_t PrefixOf(std::string_view key) const {
+    return KeyPrefix(key.substr(std::min(key.size(), shared_.size())));
   }
   void AddPrefix(uint64_t behind_shared) { prefixes_.push_back(behind_shared); }
 

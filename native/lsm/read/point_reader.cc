@@ -160,8 +160,8 @@ Status CollectFromFile(const SstFile& file, std::string_view key, uint64_t hash,
   return Status::OK();
 }
 
-Result<FoundRow> FindMerged(const TableInfo& info, const SuperVersion& version,
-                            std::string_view key, uint64_t hash, const ReadView& view) {
+Status FindMerged(const TableInfo& info, const SuperVersion& version, std::string_view key,
+                  uint64_t hash, const ReadView& view, FoundRow* out) {
   MergeChain chain(info);
   for (const auto& memtable : version.memtables) {
     if (chain.complete()) break;
@@ -171,10 +171,70 @@ Result<FoundRow> FindMerged(const TableInfo& info, const SuperVersion& version,
     return chain.complete() ? Status::OK()
                             : CollectFromFile(file, key, hash, view.sequence, &chain);
   }));
-  FoundRow out;
-  if (chain.empty() || view.Expired(chain.expires())) return out;
-  out.merged = std::make_shared<const std::string>(chain.Fold(key));
-  return out;
+  if (chain.empty() || view.Expired(chain.expires())) return Status::OK();
+  out->merged = std::make_shared<const std::string>(chain.Fold(key));
+  return Status::OK();
+}
+
+// --- The newest version that counts -----------------------------------------------------------
+
+/// kDeleted also when a range tombstone or an expiry hides whatever is older.
+Outcome FindInMemtables(const SuperVersion& version, std::string_view key, uint64_t hash,
+                        const ReadView& view, FoundRow* out) {
+  for (const auto& memtable : version.memtables) memtable->Prefetch(hash);
+  for (const auto& memtable : version.memtables) {
+    memtable->Prepare(/*ordered=*/false);
+    const KeyVersion* found = memtable->Find(key, hash, view.sequence);
+    if (memtable->range_tombstones() != nullptr) {
+      const SequenceNumber hidden = memtable->RangeTombstoneOver(key, view.sequence);
+      // It hides everything older, in here and below.
+      if (hidden > 0 && (found == nullptr || hidden > found->sequence())) return Outcome::kDeleted;
+    }
+    if (found == nullptr) continue;
+    if (found->kind() == VersionKind::kMerge) return Outcome::kMerge;
+    if (found->kind() == VersionKind::kDelete || view.Expired(found->expires())) {
+      return Outcome::kDeleted;
+    }
+    out->version = found;
+    return Outcome::kFound;
+  }
+  return Outcome::kAbsent;
+}
+
+/// `negatives`: files that bounds or filters left out.
+Status FindInFiles(const TableInfo& info, const TableVersion& files, std::string_view key,
+                   uint64_t hash, const ReadView& view, uint64_t* negatives, Outcome* outcome,
+                   FoundRow* out) {
+  constexpr size_t kMaxPrefetch = 16;
+  for (size_t i = 0; i < files.level0.size() && i < kMaxPrefetch; ++i) {
+    files.level0[i]->reader->Prefetch(hash);
+  }
+  std::array<const SstFile*, limits::kNumLevels> in_levels;
+  size_t num_in_levels = 0;
+  for (const auto& level : files.levels) {
+    const SstFile* file = level == nullptr ? nullptr : level->Find(key);
+    if (file == nullptr) continue;
+    file->reader->Prefetch(hash);
+    in_levels[num_in_levels++] = file;
+  }
+  for (const auto& file : files.level0) {
+    if (!file->reader->MayContain(key, hash)) {
+      ++*negatives;
+      continue;
+    }
+    MARBLE_ASSIGN_OR_RETURN(*outcome, FindInFile(info, *file, key, hash, view, out));
+    if (*outcome != Outcome::kAbsent) return Status::OK();
+  }
+  for (size_t i = 0; i < num_in_levels; ++i) {
+    const SstFile& file = *in_levels[i];
+    if (!file.reader->FilterMayContain(hash)) {
+      ++*negatives;
+      continue;
+    }
+    MARBLE_ASSIGN_OR_RETURN(*outcome, FindInFile(info, file, key, hash, view, out));
+    if (*outcome != Outcome::kAbsent) return Status::OK();
+  }
+  return Status::OK();
 }
 
 }  // namespace
@@ -230,60 +290,18 @@ void RowPrefetch::Fetch() const {
   }
 }
 
-Result<FoundRow> FindRow(const TableInfo& info, const SuperVersion& version, std::string_view key,
-                         uint64_t hash, const ReadView& view, DbCounters* counters) {
-  FoundRow out;
-  for (const auto& memtable : version.memtables) memtable->Prefetch(hash);
-  for (const auto& memtable : version.memtables) {
-    memtable->Prepare(/*ordered=*/false);
-    const KeyVersion* found = memtable->Find(key, hash, view.sequence);
-    if (memtable->range_tombstones() != nullptr) {
-      const SequenceNumber hidden = memtable->RangeTombstoneOver(key, view.sequence);
-      // It hides everything older, in here and below.
-      if (hidden > 0 && (found == nullptr || hidden > found->sequence())) return out;
-    }
-    if (found != nullptr) {
-      if (found->kind() == VersionKind::kMerge) return FindMerged(info, version, key, hash, view);
-      if (found->kind() != VersionKind::kDelete && !view.Expired(found->expires())) {
-        out.version = found;
-      }
-      return out;
-    }
-  }
-  const TableVersion& files = *version.files;
-  if (files.empty()) return out;
-  constexpr size_t kMaxPrefetch = 16;
-  for (size_t i = 0; i < files.level0.size() && i < kMaxPrefetch; ++i) {
-    files.level0[i]->reader->Prefetch(hash);
-  }
-  std::array<const SstFile*, limits::kNumLevels> in_levels;
-  size_t num_in_levels = 0;
-  for (const auto& level : files.levels) {
-    const SstFile* file = level == nullptr ? nullptr : level->Find(key);
-    if (file == nullptr) continue;
-    file->reader->Prefetch(hash);
-    in_levels[num_in_levels++] = file;
-  }
+Status FindRow(const TableInfo& info, const SuperVersion& version, std::string_view key,
+               uint64_t hash, const ReadView& view, DbCounters* counters, FoundRow* out) {
   uint64_t negatives = 0;
-  Outcome outcome = Outcome::kAbsent;
-  const auto look = [&](const SstFile& file) -> Result<bool> {
-    if (!file.reader->MayContain(key, hash)) {
-      ++negatives;
-      return false;
-    }
-    MARBLE_ASSIGN_OR_RETURN(outcome, FindInFile(info, file, key, hash, view, &out));
-    return outcome != Outcome::kAbsent;
-  };
-  bool done = false;
-  for (size_t i = 0; i < files.level0.size() && !done; ++i) {
-    MARBLE_ASSIGN_OR_RETURN(done, look(*files.level0[i]));
+  Outcome outcome = FindInMemtables(version, key, hash, view, out);
+  Status found;
+  if (outcome == Outcome::kAbsent) {
+    found = FindInFiles(info, *version.files, key, hash, view, &negatives, &outcome, out);
   }
-  for (size_t i = 0; i < num_in_levels && !done; ++i) {
-    MARBLE_ASSIGN_OR_RETURN(done, look(*in_levels[i]));
-  }
-  if (negatives > 0 && counters != nullptr) DbCounters::Add(counters->bloom_negatives, negatives);
-  if (outcome == Outcome::kMerge) return FindMerged(info, version, key, hash, view);
-  return out;
+  if (counters != nullptr) counters->lookups.Add(1, negatives);
+  MARBLE_RETURN_NOT_OK(found);
+  return outcome == Outcome::kMerge ? FindMerged(info, version, key, hash, view, out)
+                                    : Status::OK();
 }
 
 }  // namespace marble::lsm

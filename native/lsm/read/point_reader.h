@@ -29,9 +29,9 @@ struct FoundRow {
   }
 };
 
-/// `counters` may be null.
-Result<FoundRow> FindRow(const TableInfo& info, const SuperVersion& version, std::string_view key,
-                         uint64_t hash, const ReadView& view, DbCounters* counters);
+/// `out` is empty before. `counters` may be null.
+Status FindRow(const TableInfo& info, const SuperVersion& version, std::string_view key,
+               uint64_t hash, const ReadView& view, DbCounters* counters, FoundRow* out);
 
 /// A lookup of a key whose cache misses overlap with those of others: what FindRow will look at is
 /// fetched in three steps, each of which wants the one before to have arrived. Hints alone.

@@ -120,6 +120,7 @@ SortedLevel::SortedLevel(std::vector<SstFileRef> files)
       KeyFences(first.substr(0, SharedPrefix(first, files_.back()->meta.max_key)), files_.size());
   for (const auto& file : files_) {
     fences_.Add(file->meta.max_key);
+    begins_.push_back(fences_.PrefixOf(file->meta.min_key));
     bytes_ += file->bytes();
   }
 }
@@ -133,6 +134,18 @@ size_t SortedLevel::LowerBound(std::string_view key) const {
       first_tie, last_tie, key,
       [](const SstFileRef& file, std::string_view k) { return file->meta.max_key < k; });
   return static_cast<size_t>(it - files_.begin());
+}
+
+const SstFile* SortedLevel::Find(std::string_view key) const {
+  // What all keys of the level begin with: others lie before or behind all of them.
+  if (files_.empty() || fences_.CompareShared(key) != 0) return nullptr;
+  const uint64_t prefix = fences_.PrefixOf(key);
+  auto [i, end] = fences_.FindPrefix(prefix);
+  // Mostly numbers tell: only where a file ends or begins with the same eight bytes keys must.
+  while (i < end && files_[i]->meta.max_key < key) ++i;
+  if (i == files_.size() || prefix < begins_[i]) return nullptr;
+  const SstFile& file = *files_[i];
+  return prefix > begins_[i] || file.meta.min_key <= key ? &file : nullptr;
 }
 
 size_t TableVersion::num_files() const {

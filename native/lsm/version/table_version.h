@@ -105,15 +105,13 @@ class SortedLevel {
   /// The first file that ends at or behind `key`; size() when there is none.
   size_t LowerBound(std::string_view key) const;
   /// The file whose range holds `key`; null when none does.
-  const SstFile* Find(std::string_view key) const {
-    const size_t i = LowerBound(key);
-    return i < files_.size() && files_[i]->meta.min_key <= key ? files_[i].get() : nullptr;
-  }
+  const SstFile* Find(std::string_view key) const;
   uint64_t bytes() const { return bytes_; }
 
  private:
   const std::vector<SstFileRef> files_;
-  KeyFences fences_;  // of the files' last keys
+  KeyFences fences_;              // of the files' last keys
+  std::vector<uint64_t> begins_;  // their first keys, as numbers like those of the fences
   uint64_t bytes_ = 0;
 };
 
