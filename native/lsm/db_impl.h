@@ -11,7 +11,8 @@
 // mutex_. Whoever alters a table holds alter_mutex_ and keeps the table's writers out of their gate
 // (table_state.h) while it waits for a flush; a flush needs neither. Nobody calls the log while
 // holding mutex_. mutex_ guards generations, the catalog's maps, what runs and the installing of
-// super versions; manifest_mutex_ the manifest and its fsyncs.
+// super versions; manifest_mutex_ the manifest and its fsyncs, and the beginning of a session:
+// whoever writes to the log or the manifest, or takes a number for a file, calls Begin before.
 #pragma once
 
 #include <atomic>
