@@ -143,6 +143,67 @@ TEST_P(SstCorruption, AFlippedByteAnywhereInTheIdxFileIsFoundAtOpen) {
   }
 }
 
+/// The same of a file that is loaded when it is first read: whoever reads is right or is told where
+/// the damage is, and a whole verification always finds it.
+TEST_P(SstCorruption, AFlippedByteThatAnOpenDoesNotSeeGivesRightAnswersOrAnErrorThatSaysWhere) {
+  for (const bool raw : {true, false}) {
+    const Sample sample(raw, 6000, GetParam());
+    SstReaderOptions options = ReaderOptions(sample.options);
+    options.load = LoadIndex::kAtFirstRead;
+    Random random(13);
+    const auto size = static_cast<int64_t>(sample.idx_bytes.size());
+    int opened = 0, told = 0;
+    for (int i = 0; i < 250; ++i) {
+      const int64_t at = i < 20 ? i * 7 : i < 60 ? size - 1 - (i - 20) * 9 : Below(&random, size);
+      SCOPED_TRACE(at);
+      std::string bytes = sample.idx_bytes;
+      bytes[at] = static_cast<char>(bytes[at] ^ (1 << Below(&random, 8)));
+      sample.Replace(sample.idx_path(), bytes);
+      const auto expect_told = [&](const Status& status) {
+        ASSERT_TRUE(CodeOf(status) == ErrorCode::kCorruption ||
+                    CodeOf(status) == ErrorCode::kIncompatible)
+            << status;
+        EXPECT_NE(status.ToString().find("000001.idx"), std::string::npos) << status;
+      };
+      const auto reader = SstReader::Open(options, sample.meta);
+      if (!reader.ok()) {
+        expect_told(reader.status());
+        continue;
+      }
+      ++opened;
+      bool any = false;
+      const auto note = [&](const Status& status) {
+        if (status.ok()) return true;
+        any = true;
+        expect_told(status);
+        EXPECT_NE(status.ToString().find("offset"), std::string::npos) << status;
+        return false;
+      };
+      for (size_t k = static_cast<size_t>(i) % 5; k < sample.keys.size(); k += 5) {
+        const auto found = (*reader)->Find(sample.keys[k], HashKey(sample.keys[k]));
+        if (!note(found.status())) continue;
+        ASSERT_TRUE(found->has_value());
+        ASSERT_EQ((*reader)->batch_start((**found).batch) + (**found).row, static_cast<int64_t>(k));
+        const std::string absent = sample.keys[k] + "x";
+        const auto none = (*reader)->Find(absent, HashKey(absent));
+        if (note(none.status())) {
+          ASSERT_FALSE(none->has_value());
+        }
+      }
+      const auto row = (*reader)->LowerBound(sample.keys[77]);
+      if (note(row.status())) {
+        ASSERT_EQ(*row, 77);
+      }
+      note(ReadEverything(**reader));
+      told += any;
+      EXPECT_EQ(CodeOf((*reader)->Verify()), ErrorCode::kCorruption);
+      if (HasFailure()) return;
+    }
+    EXPECT_GT(opened, 150) << "an open reads the ends of an .idx alone";
+    EXPECT_GT(told, 100);
+  }
+}
+
 TEST_P(SstCorruption, FilesCutOffOrSwappedAreRefusedAtOpen) {
   const Sample sample(true, 3000, GetParam());
   for (const size_t keep : {size_t{0}, size_t{10}, sample.idx_bytes.size() - 1}) {
