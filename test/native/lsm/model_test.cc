@@ -1,16 +1,18 @@
-// Random operations against std::map: four tables, batches across them, snapshots, flushes,
+// Random operations against std::map: seven tables, batches across them, snapshots, flushes,
 // compactions of tables and of ranges, reopenings and crashes; gets and scans in both directions,
-// bounded and limited. Levels and files are so small, by seed, that data lies in several levels
-// and compactions of several kinds run beside the operations. Files are compressed, by level and
-// seed.
+// bounded and limited. One family is merged into; of two tables columns are added, dropped and
+// renamed, and old snapshots read with the columns of then and of now. Levels and files are so
+// small, by seed, that data lies in several levels and compactions of several kinds run beside the
+// operations. Files are compressed, by level and seed.
 // MARBLE_MODEL_SEEDS: how many seeds (default 4); MARBLE_MODEL_SEED: one seed alone.
 #include <gtest/gtest.h>
 
 #include <cstdlib>
+#include <cstring>
 #include <filesystem>
 #include <random>
 
-#include "db_fixture.h"
+#include "altered_table.h"
 
 namespace marble::lsm {
 namespace {
@@ -21,12 +23,15 @@ struct Model {
   std::map<std::string, std::string> s;  // state family
   std::map<std::string, std::string> z;  // state family with a lazy index
   std::map<std::string, TypedRow> t;     // typed table by encoded key
+  std::map<std::string, std::string> m;  // state family of counters, merged into
   std::vector<int64_t> log;              // table without a key
+  AlteredTable::State a, e;              // tables whose columns change: with a key, without
 };
 
 class ModelRun {
  public:
   explicit ModelRun(uint64_t seed) : random_(seed) {
+    const auto pick = [this](size_t below) { return Pick(below); };
     options_.log_segment_bytes = Pick(2) ? 32 << 10 : 1 << 20;
     options_.compaction_trigger = 2 + Pick(6);
     options_.max_immutable_generations = 1 + Pick(4);
@@ -41,6 +46,13 @@ class ModelRun {
     options_.decoded_cache_bytes = Pick(2) ? 100 << 10 : 16 << 20;
     for (TableOptions* table : {&s_options_, &z_options_, &t_options_}) RandomCompression(table);
     log_options_.compression = static_cast<Compression>(Pick(3));
+    TableOptions a, e;
+    RandomCompression(&a);
+    a.batch_rows = Pick(2) ? 64 : 1000;
+    a.point_index = Pick(3) != 0;
+    e.compression = static_cast<Compression>(Pick(3));
+    a_ = std::make_unique<AlteredTable>("a", /*keyed=*/true, a, pick);
+    e_ = std::make_unique<AlteredTable>("e", /*keyed=*/false, e, pick);
     dir_ = std::make_unique<TempDir>(TempDir::Place::kMemory);
     Open();
   }
@@ -49,12 +61,19 @@ class ModelRun {
     for (int step = 0; step < steps && !::testing::Test::HasFailure(); ++step) {
       SCOPED_TRACE("step " + std::to_string(step));
       const int what = Pick(100);
-      if (what < 45) {
+      if (what < 43) {
         WriteRandomBatch();
-      } else if (what < 65) {
+      } else if (what < 61) {
         CheckGets();
-      } else if (what < 82) {
+      } else if (what < 77) {
         CheckScan();
+      } else if (what < 82) {
+        if (Pick(3) == 0) {
+          e_->Alter(db_.get(), &model_.e);
+        } else {
+          a_->Alter(db_.get(), &model_.a);
+        }
+        ++alterations_;
       } else if (what < 86) {
         snapshots_.emplace_back(db_->GetSnapshot(), model_);
       } else if (what < 89) {
@@ -77,6 +96,7 @@ class ModelRun {
 
   /// The most sorted levels that one table had data in.
   size_t most_levels() const { return most_levels_; }
+  int alterations() const { return alterations_; }
 
  private:
   int Pick(size_t below) { return static_cast<int>(random_() % below); }
@@ -91,6 +111,11 @@ class ModelRun {
     s_ = Must(db_->CreateTable(StateFamily("s", small), true));
     z_ = Must(db_->CreateTable(StateFamily("z", lazy), true));
     t_ = Must(db_->CreateTable(TypedTable("t", t_options_), true));
+    TableOptions counters;
+    counters.merge_operator = "int64add";
+    m_ = Must(db_->CreateTable(StateFamily("m", counters), true));
+    a_->Open(db_.get(), &model_.a);
+    e_->Open(db_.get(), &model_.e);
     TableDescriptor log = AppendTable("log");
     log.options = log_options_;
     log_ = Must(db_->CreateTable(std::move(log), true));
@@ -112,10 +137,16 @@ class ModelRun {
   }
 
   void CompactSomething() {
-    switch (Pick(4)) {
+    switch (Pick(5)) {
       case 0:
         Must(db_->Compact(Pick(2) ? "" : "t"));
         break;
+      case 4: {
+        CompactOptions options;
+        options.bottommost = static_cast<BottommostFiles>(Pick(3));
+        Must(db_->CompactRange(Pick(3) ? "a" : "e", "", "", options));
+        break;
+      }
       case 1: {
         CompactOptions options;
         options.bottommost = static_cast<BottommostFiles>(Pick(3));
@@ -207,7 +238,21 @@ class ModelRun {
     for (int i = 0; i < ops; ++i) {
       auto& [handle, map] = Pick(2) ? state_s_ : state_z_;
       const TableHandle& state = *handle;
-      switch (Pick(12)) {
+      switch (Pick(16)) {
+        case 12:
+        case 13:
+          a_->Insert(&batch, &model_.a);
+          break;
+        case 14:
+          if (Pick(2)) {
+            a_->Delete(&batch, &model_.a);
+          } else {
+            e_->Insert(&batch, &model_.e);
+          }
+          break;
+        case 15:
+          Count(&batch);
+          break;
         case 0:
         case 1:
         case 2:
@@ -283,6 +328,31 @@ class ModelRun {
     Must(db_->Write(std::move(batch), {}));
   }
 
+  /// Add to some counters, and set or delete one now and then.
+  void Count(WriteBatch* batch) {
+    const auto bytes = [](int64_t value) {
+      return std::string(reinterpret_cast<const char*>(&value), sizeof(value));
+    };
+    for (int i = 1 + Pick(Pick(5) ? 4 : 40); i > 0; --i) {
+      const std::string key = "n" + std::to_string(Pick(20));
+      const auto known = model_.m.find(key);
+      const int what = Pick(12);
+      if (what == 0) {
+        Must(batch->Delete(m_, key));
+        model_.m.erase(key);
+        continue;
+      }
+      int64_t value = Pick(1000) - 500;
+      Must(what == 1 ? batch->Put(m_, key, bytes(value)) : batch->Merge(m_, key, bytes(value)));
+      if (what != 1 && known != model_.m.end()) {
+        int64_t before;
+        std::memcpy(&before, known->second.data(), sizeof(before));
+        value += before;
+      }
+      model_.m[key] = bytes(value);
+    }
+  }
+
   void InsertTyped(WriteBatch* batch) {
     std::vector<TypedRow> rows;
     if (Pick(15) == 0) {  // a long sorted stretch: files with clean ranges
@@ -304,9 +374,22 @@ class ModelRun {
     return {ReadOptions{snapshot}, &model};
   }
 
+  /// The columns to read an altered table with: those of a snapshot, or those of now.
+  const AlteredTable::State& Columns(const ReadOptions& read, const AlteredTable::State& then,
+                                     const AlteredTable::State& now) {
+    return read.snapshot != nullptr && Pick(2) ? then : now;
+  }
+
   void CheckGets() {
     NoteLevels();
     const auto [read, model] = RandomView();
+    a_->CheckGets(db_.get(), Columns(read, model->a, model_.a), model->a, read);
+    for (int i = 0; i < 5; ++i) {
+      const std::string key = "n" + std::to_string(Pick(20));
+      const auto it = model->m.find(key);
+      const auto found = GetState(db_.get(), m_, key, read);
+      EXPECT_EQ(found, it == model->m.end() ? std::nullopt : std::optional(it->second)) << key;
+    }
     for (int i = 0; i < 20; ++i) {
       const std::string key = RandomKey();
       const auto expect = [&](const auto& map) {
@@ -356,6 +439,9 @@ class ModelRun {
     if (!o.range.upper.empty()) o.range.upper = TypedKey(t_, Pick(2) ? 20'000 : Pick(40), "");
     CheckTyped(*model, o);
     CheckLog(*model, keyless);
+    CheckState(m_, model->m, keyless);
+    a_->CheckScan(db_.get(), Columns(read, model->a, model_.a), model->a, o);
+    e_->CheckScan(db_.get(), Columns(read, model->e, model_.e), model->e, keyless);
   }
 
   void CheckState(const TableHandle& table, const std::map<std::string, std::string>& map,
@@ -397,6 +483,9 @@ class ModelRun {
     CheckState(z_, model_.z, all);
     CheckTyped(model_, all);
     CheckLog(model_, all);
+    CheckState(m_, model_.m, all);
+    a_->CheckScan(db_.get(), model_.a, model_.a, all);
+    e_->CheckScan(db_.get(), model_.e, model_.e, all);
   }
 
   std::mt19937_64 random_;
@@ -404,12 +493,14 @@ class ModelRun {
   std::unique_ptr<TempDir> dir_;
   std::shared_ptr<DB> db_;
   TableOptions s_options_, z_options_, t_options_, log_options_;
-  TableHandle s_, z_, t_, log_;
+  TableHandle s_, z_, t_, m_, log_;
+  std::unique_ptr<AlteredTable> a_, e_;
   Model model_;
   std::pair<TableHandle*, std::map<std::string, std::string>*> state_s_{&s_, &model_.s};
   std::pair<TableHandle*, std::map<std::string, std::string>*> state_z_{&z_, &model_.z};
   std::vector<std::pair<SnapshotRef, Model>> snapshots_;
   size_t most_levels_ = 0;
+  int alterations_ = 0;
 };
 
 uint64_t FromEnvironment(const char* name, uint64_t otherwise) {
@@ -421,20 +512,24 @@ TEST(Model, BehavesAsAMapUnderRandomOperations) {
   const uint64_t alone = FromEnvironment("MARBLE_MODEL_SEED", 0);
   const uint64_t seeds = alone > 0 ? 1 : FromEnvironment("MARBLE_MODEL_SEEDS", 4);
   std::map<size_t, int> runs_by_levels;
+  int alterations = 0;
   for (uint64_t i = 0; i < seeds; ++i) {
     const uint64_t seed = alone > 0 ? alone : i + 1;
-    SCOPED_TRACE("MARBLE_MODEL_SEED=" + std::to_string(seed));
+    const std::string replay =
+        "replay: MARBLE_MODEL_SEED=" + std::to_string(seed) + " lsm_test --gtest_filter=Model.*";
+    SCOPED_TRACE(replay);
     ModelRun run(seed);
     run.Run(400);
     ++runs_by_levels[run.most_levels()];
+    alterations += run.alterations();
     if (HasFailure()) {
-      std::printf("failed with MARBLE_MODEL_SEED=%llu\n", static_cast<unsigned long long>(seed));
+      std::printf("%s\n", replay.c_str());
       return;
     }
   }
   std::printf("runs by the most levels of a table:");
   for (const auto& [levels, runs] : runs_by_levels) std::printf(" %zu: %d", levels, runs);
-  std::printf("\n");
+  std::printf("; changes of columns: %d\n", alterations);
   if (alone == 0) {
     EXPECT_GE(runs_by_levels.rbegin()->first, 3u) << "the test means several levels";
   }
