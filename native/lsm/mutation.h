@@ -20,17 +20,21 @@ enum class Mutant {
   kDropFolderFsync,    // the names of a flush's files do
   kIgnoreLogCrc,
   kIgnoreManifestCrc,
-  kIgnorePageCrc,   // of .arrow and .idx files
-  kRemoveLogEarly,  // segments go before the edit that makes them superfluous
-  kSyncedEarly,     // the log claims to be durable up to where the fsync is still to come
-  kVisibleEarly,    // readers may see a write before it is in the memtables
+  kIgnorePageCrc,       // of .arrow and .idx files
+  kRemoveLogEarly,      // segments go before the edit that makes them superfluous
+  kSyncedEarly,         // the log claims to be durable up to where the fsync is still to come
+  kVisibleEarly,        // readers may see a write before it is in the memtables
+  kColumnsByPosition,   // a file's columns are found by their place, where the type allows it
+  kDecodeTableColumns,  // of a compressed file the table's columns are decoded, not its own
+  kOldFilesHaveAllIds,  // a file without field ids is taken to have the table's
 };
 
 #ifdef MARBLE_MUTANTS
 inline constexpr std::string_view kMutantNames[] = {
-    "drop-manifest-fsync", "drop-log-fsync",      "drop-table-fsync", "drop-folder-fsync",
-    "ignore-log-crc",      "ignore-manifest-crc", "ignore-page-crc",  "remove-log-early",
-    "synced-early",        "visible-early"};
+    "drop-manifest-fsync",   "drop-log-fsync",      "drop-table-fsync",    "drop-folder-fsync",
+    "ignore-log-crc",        "ignore-manifest-crc", "ignore-page-crc",     "remove-log-early",
+    "synced-early",          "visible-early",       "columns-by-position", "decode-table-columns",
+    "old-files-have-all-ids"};
 
 inline bool Mutated(Mutant mutant) {
   static const int in_force = [] {

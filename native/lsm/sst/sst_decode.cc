@@ -17,6 +17,7 @@
 #include <arrow/util/compression.h>
 
 #include "base/coding.h"
+#include "lsm/mutation.h"
 #include "lsm/sst/sst_reader_impl.h"
 
 namespace marble::lsm {
@@ -130,7 +131,11 @@ Result<std::shared_ptr<arrow::RecordBatch>> SstReaderImpl::DecodedColumns(
     if (stored < 0) return;
     for (size_t i = first_[stored].buffers; i < first_[stored + 1].buffers; ++i) buffers[i] = true;
   };
-  for (const int column : columns) want(StoredColumn(column));
+  for (const int column : columns) {
+    const bool wrong =
+        Mutated(Mutant::kDecodeTableColumns) && column + 1 < static_cast<int>(first_.size());
+    want(wrong ? column : StoredColumn(column));
+  }
   for (const int column : properties_.key_columns) want(column);
   for (const int column : {seq_column_, kind_column_, expires_column_}) {
     if (column >= 0) want(StoredColumn(column));

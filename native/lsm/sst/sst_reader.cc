@@ -10,6 +10,7 @@
 
 #include "base/coding.h"
 #include "base/crc32c.h"
+#include "lsm/mutation.h"
 #include "lsm/sst/null_column.h"
 #include "lsm/sst/sst_reader_impl.h"
 
@@ -264,6 +265,7 @@ Status SstReaderImpl::InitColumns() {
   if (ids.empty()) {
     ids.resize(options_.field_ids.size());
     std::iota(ids.begin(), ids.end(), 1);
+    if (Mutated(Mutant::kOldFilesHaveAllIds)) ids = options_.field_ids;
   }
   int next = table.num_fields();
   if (hidden.seq) seq_column_ = next++;
@@ -316,7 +318,11 @@ Status SstReaderImpl::MapColumns(std::shared_ptr<arrow::Schema> stored) {
   }
   std::vector<int> key_columns;
   for (int c = 0; c < table.num_fields(); ++c) {
-    const auto at = std::find(ids.begin(), ids.end(), options_.field_ids[c]);
+    auto at = std::find(ids.begin(), ids.end(), options_.field_ids[c]);
+    if (Mutated(Mutant::kColumnsByPosition) && c < columns &&
+        stored->field(c)->type()->Equals(*table.field(c)->type())) {
+      at = ids.begin() + c;
+    }
     if (at == ids.end()) {
       columns_.push_back(-1);
       continue;
