@@ -238,12 +238,9 @@ std::shared_ptr<CompactionTask> DbImpl::PickTask() {
 // -------------------------------------------------------------------------------
 
 void DbImpl::CompactionWork(const std::shared_ptr<CompactionTask>& task) {
+  const bool edit_only = task->plan.drop || task->plan.move;
   Status status = Begin();  // no number of a file may be taken by one that is left over
-  if (status.ok()) {
-    status = task->plan.drop   ? DropExpired(task.get())
-             : task->plan.move ? MoveFiles(task.get())
-                               : RunCompaction(task.get());
-  }
+  if (status.ok()) status = edit_only ? EditFiles(task.get()) : RunCompaction(task.get());
   const ErrorCode code = status.ok() ? ErrorCode::kInternal : CodeOf(status);
   const bool full = !status.ok() && code == ErrorCode::kNoSpace && !failed_.load();
   if (!status.ok() && !full && code != ErrorCode::kAborted) SetBackgroundError(status);
@@ -458,45 +455,17 @@ Status DbImpl::RunCompaction(CompactionTask* task) {
   return Status::OK();
 }
 
-Status DbImpl::MoveFiles(CompactionTask* task) {
+/// Files move to another level as they are, with their readers and what those hold in memory; or
+/// they go, because all their rows have expired.
+Status DbImpl::EditFiles(CompactionTask* task) {
   const auto start = std::chrono::steady_clock::now();
   const CompactionPlan& plan = task->plan;
   MARBLE_RETURN_NOT_OK(PollCompaction(*task));
   Emit(CompactionEvent(*task, DbEvent::Phase::kBegin));
-  bool dropped = false;
-  MARBLE_RETURN_NOT_OK(LogAndInstall(
-      [&]() -> Result<std::optional<VersionEdit>> {
-        dropped = task->table->dropped();
-        if (dropped) return std::nullopt;
-        VersionEdit edit;
-        for (const auto& file : task->inputs) {
-          edit.removed_files.emplace_back(task->table->id(), file->meta.number);
-          edit.added_files.push_back(file->meta);
-          edit.added_files.back().level = plan.output_level;
-        }
-        return edit;
-      },
-      [&] {
-        // The same files, with their readers and what those hold in memory.
-        std::vector<LevelFile> moved;
-        for (const auto& file : task->inputs) moved.push_back({plan.output_level, file});
-        Reinstall(task->table.get(), nullptr, std::move(moved), task->inputs);
-      }));
-  if (dropped) return PollCompaction(*task);
-  DbCounters::Add(task->table->level_counters[plan.output_level].moved_files, task->inputs.size());
-  if (task->manual != nullptr) task->manual->done_bytes += plan.input_bytes;
-  DbEvent event = CompactionEvent(*task, DbEvent::Phase::kEnd);
-  event.outputs = event.inputs;
-  event.micros = MicrosSince(start);
-  Emit(std::move(event));
-  return Status::OK();
-}
-
-Status DbImpl::DropExpired(CompactionTask* task) {
-  const auto start = std::chrono::steady_clock::now();
-  const CompactionPlan& plan = task->plan;
-  MARBLE_RETURN_NOT_OK(PollCompaction(*task));
-  Emit(CompactionEvent(*task, DbEvent::Phase::kBegin));
+  std::vector<LevelFile> moved;
+  if (plan.move) {
+    for (const auto& file : task->inputs) moved.push_back({plan.output_level, file});
+  }
   bool dropped = false;
   MARBLE_RETURN_NOT_OK(LogAndInstall(
       [&]() -> std::optional<VersionEdit> {
@@ -505,15 +474,25 @@ Status DbImpl::DropExpired(CompactionTask* task) {
         VersionEdit edit;
         for (const auto& file : task->inputs) {
           edit.removed_files.emplace_back(task->table->id(), file->meta.number);
+          if (!plan.move) continue;
+          edit.added_files.push_back(file->meta);
+          edit.added_files.back().level = plan.output_level;
         }
         return edit;
       },
-      [&] { Reinstall(task->table.get(), nullptr, {}, task->inputs); }));
+      [&] { Reinstall(task->table.get(), nullptr, std::move(moved), task->inputs); }));
   if (dropped) return PollCompaction(*task);
-  DbCounters::Add(counters_->expired_files, plan.inputs.size());
-  DbCounters::Add(counters_->expired_bytes, plan.input_bytes);
   DbEvent event = CompactionEvent(*task, DbEvent::Phase::kEnd);
-  for (const auto& file : task->inputs) event.rows += file->meta.rows;
+  if (plan.move) {
+    LevelCounters& counters = task->table->level_counters[plan.output_level];
+    DbCounters::Add(counters.moved_files, task->inputs.size());
+    if (task->manual != nullptr) task->manual->done_bytes += plan.input_bytes;
+    event.outputs = event.inputs;
+  } else {
+    DbCounters::Add(counters_->expired_files, plan.inputs.size());
+    DbCounters::Add(counters_->expired_bytes, plan.input_bytes);
+    for (const auto& file : task->inputs) event.rows += file->meta.rows;
+  }
   event.micros = MicrosSince(start);
   Emit(std::move(event));
   return Status::OK();

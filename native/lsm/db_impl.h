@@ -267,8 +267,8 @@ class DbImpl : public DB {
   /// On an executor's thread: one compaction from beginning to end.
   void CompactionWork(const std::shared_ptr<CompactionTask>& task);
   Status RunCompaction(CompactionTask* task);
-  Status MoveFiles(CompactionTask* task);
-  Status DropExpired(CompactionTask* task);
+  /// What is done by an edit of the manifest alone, unread.
+  Status EditFiles(CompactionTask* task);
   CompactionJob MakeJob(CompactionTask* task);
   /// With merges, a value that has expired by now may still count for an operand that was written
   /// in time and lies in a newer run: forget only what had expired before all of those.
