@@ -21,14 +21,12 @@
 namespace marble::lsm {
 namespace {
 
-constexpr std::chrono::microseconds kGatePoll{100};
-
 /// Nobody writes to a table while this lives.
 class ClosedGate {
  public:
   explicit ClosedGate(WriterGate* gate) : gate_(gate) {
     gate_->Close();
-    while (!gate_->empty()) std::this_thread::sleep_for(kGatePoll);
+    while (!gate_->empty()) std::this_thread::sleep_for(WriterGate::kPoll);
   }
   ~ClosedGate() { gate_->Open(); }
   ClosedGate(const ClosedGate&) = delete;

@@ -17,8 +17,6 @@ namespace {
 
 /// Merge operands on one key from which, at each power of two, their sum is put on top.
 constexpr uint32_t kFoldFrom = 8;
-/// A writer of a table that is being altered looks again after this.
-constexpr std::chrono::microseconds kGatePoll{100};
 
 }  // namespace
 
@@ -55,7 +53,7 @@ Status DbImpl::EnterTables(const std::vector<TableHandle>& tables, WriterPasses*
                                                std::to_string(options_.max_block_ms) +
                                                " ms); try again");
       }
-      std::this_thread::sleep_for(kGatePoll);
+      std::this_thread::sleep_for(WriterGate::kPoll);
     }
     passes->Add(table);
     if (!table->current()) return SchemaChanged(table->info());

@@ -48,6 +48,9 @@ struct LevelCounters {
 /// for the writers under way; a write costs two atomic operations.
 class WriterGate {
  public:
+  /// Who waits for the other looks again after this.
+  static constexpr std::chrono::microseconds kPoll{100};
+
   /// False: the table is being altered.
   bool Enter() {
     writers_.fetch_add(1);
