@@ -32,7 +32,6 @@ class OrderedIndex {
 
   /// Bring in the nodes from `newest` (inclusive) back to where the last call began.
   void CatchUp(KeyNode* newest);
-  bool built() const { return last_seen_.load(std::memory_order_relaxed) != nullptr; }
   size_t memory_usage() const;
 
   /// Not thread-safe itself; sees what was brought in before it was made, and may see more.
