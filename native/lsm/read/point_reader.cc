@@ -76,7 +76,7 @@ class VersionsInFile {
 Result<Outcome> FindInFile(const TableInfo& info, const SstFile& file, std::string_view key,
                            uint64_t hash, const ReadView& view, FoundRow* out) {
   const bool plain = file.PlainAt(view);
-  if (plain && info.descriptor.is_state_family && file.reader->has_bytes()) {
+  if (plain && info.descriptor.is_state_family && file.reader->bytes() != nullptr) {
     MARBLE_ASSIGN_OR_RETURN(out->bytes, file.reader->FindBytes(key, hash));
     return out->bytes ? Outcome::kFound : Outcome::kAbsent;
   }

@@ -126,19 +126,17 @@ class SstReader {
   }
   /// The first row (newest version) with exactly this key.
   virtual Result<std::optional<RowLocation>> Find(std::string_view key, uint64_t hash) const = 0;
-  /// Whether FindBytes works: a loaded, uncompressed state family's file with a point index, whose
-  /// rows all have a value, and whose pages are not verified at every read.
-  virtual bool has_bytes() const = 0;
-  /// The value bytes of the first row with exactly this key, in the mapping. The filter and the
-  /// bounds are not consulted.
+  /// If there is bytes(): the value bytes of the first row with exactly this key, in the mapping.
+  /// The filter and the bounds are not consulted.
   virtual Result<std::optional<std::string_view>> FindBytes(std::string_view key,
                                                             uint64_t hash) const = 0;
-  /// Where keys and values lie, for who walks them; null if FindBytes does not work. A batch is
-  /// not to be read before VerifyBytes of it.
+  /// Where keys and values lie, for who walks them: of a loaded, uncompressed state family's file
+  /// with a point index, whose rows all have a value, and whose pages are not verified at every
+  /// read; null of others. A batch is not to be read before VerifyBytes of it.
   virtual const BytesRows* bytes() const = 0;
   virtual Status VerifyBytes(size_t batch) const = 0;
-  /// If FindBytes works: fetch what it will read to find the row, once Prefetch has had its time;
-  /// then, after more time, the row.
+  /// If there is bytes(): fetch what FindBytes will read to find the row, once Prefetch has had its
+  /// time; then, after more time, the row.
   virtual void PrefetchBytes(uint64_t hash) const = 0;
   virtual void PrefetchValue(uint64_t hash) const = 0;
   /// The first row number (in the file) whose key is >= `key`; num_rows() when there is none.

@@ -81,7 +81,6 @@ class SstReaderImpl : public SstReader, public std::enable_shared_from_this<SstR
     return properties_.expiring > 0 && properties_.expiring + deletes == properties_.rows;
   }
   Result<std::optional<RowLocation>> Find(std::string_view key, uint64_t hash) const override;
-  bool has_bytes() const override { return bytes() != nullptr; }
   const BytesRows* bytes() const override { return loaded() ? bytes_.get() : nullptr; }
   Status VerifyBytes(size_t batch) const override {
     return bytes_->batch(batch).verified.load(std::memory_order_acquire) ? Status::OK()

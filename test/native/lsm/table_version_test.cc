@@ -33,7 +33,6 @@ class DescribedFile : public SstReader {
   int64_t min_expires() const override { return 0; }
   int64_t max_expires() const override { return 0; }
   uint64_t merge_operands() const override { return 0; }
-  bool has_bytes() const override { return false; }
   Result<std::optional<std::string_view>> FindBytes(std::string_view, uint64_t) const override {
     return std::nullopt;
   }
