@@ -2,7 +2,9 @@
 // when they must stay, and that nothing older is ever seen again.
 #include <gmock/gmock.h>
 
+#include <atomic>
 #include <filesystem>
+#include <future>
 #include <thread>
 
 #include "db_fixture.h"
@@ -379,6 +381,46 @@ TEST_F(ExpiredFilesTest, WhatExpiredWhileTheDatabaseWasClosedGoesAfterItIsOpened
   Must(db_->Compact("s"));  // waits for it
   EXPECT_EQ(db_->metrics().expired_files, 1u);
   EXPECT_THAT(LevelsOf("s"), ElementsAre());
+}
+
+TEST_F(ExpiredFilesTest, ACompactionOfAnAlteredTableWaitsForADropThatBeganBefore) {
+  // The drop belongs to a handle of before; it is held where it begins.
+  std::promise<void> begun, go_on;
+  std::atomic<bool> held{false};
+  options_.max_compactions = 2;
+  const auto note = options_.listener;
+  options_.listener = [&, go = go_on.get_future().share()](const DbEvent& event) {
+    note(event);
+    if (!event.expired || event.phase != DbEvent::Phase::kBegin || held.exchange(true)) return;
+    begun.set_value();
+    go.wait();
+  };
+  Open();
+  TableOptions o;
+  o.ttl_ms = kTtlMs;
+  const TableHandle t = Must(db_->CreateTable(TypedTable("t", o), false));
+  WriteBatch batch;
+  Must(batch.Insert(t, TypedBatch({{1, "a", 0.5, {}, {}}, {2, "b", {}, "x", true}})));
+  Must(db_->Write(std::move(batch), {}));
+  Must(db_->Flush());
+  clock_.Advance(kTtlMs);
+  PutOne(db_.get(), Must(db_->CreateTable(StateFamily("other"), true)), "k", "v");
+  std::thread flush([&] { Must(db_->Flush()); });
+  begun.get_future().wait();
+  flush.join();
+  Must(db_->AlterTable("t", TableChange::DropColumn("note")));
+  ASSERT_THAT(LevelsOf("t"), ElementsAre(0));
+  int asked = 0;
+  CompactOptions options;
+  options.cancelled = [&] {
+    // It has been waiting for a while.
+    if (++asked == 20) go_on.set_value();
+    return false;
+  };
+  Must(db_->CompactRange("t", {}, {}, options));
+  EXPECT_THAT(LevelsOf("t"), ElementsAre()) << "what had expired is gone";
+  if (asked < 20) go_on.set_value();
+  WaitForDrops();
 }
 
 }  // namespace
