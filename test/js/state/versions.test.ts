@@ -91,7 +91,7 @@ describe('StateBackend: merges, expiry, conditional and unlogged writes', () => 
     assert.deepEqual(table.get([1], { snapshot }), { id: 1, name: 'a' })
     snapshot.close()
     await database.compact()
-    const tables = database.metrics()['tables'] as
+    const tables = database.metrics().tables as
       | Record<string, { sstRows: number }>
       | { name: string; sstRows: number }[]
     const rows = Object.values(tables).map(entry => entry.sstRows)
