@@ -9,18 +9,53 @@ import { type Layout, layoutOf, numbersOf } from './layout.js'
 
 type View = arrow.Data['values']
 
+/** The last argument, the buffers of views, is not in all versions' types. */
+const AnyData = arrow.Data as unknown as new (...args: unknown[]) => arrow.Data
+/** Of views; older versions of apache-arrow have none. */
+const variadicOf = (data: arrow.Data): readonly Uint8Array[] =>
+  (data as unknown as { variadicBuffers?: readonly Uint8Array[] }).variadicBuffers ?? []
+
 /** The same in memory of its own. */
 function copied(data: arrow.Data): arrow.Data {
   const own = <V extends ArrayBufferView | undefined>(view: V): V =>
     (view === undefined ? undefined : (view as unknown as Uint8Array).slice()) as V
-  return new arrow.Data(
+  return new AnyData(
     data.type,
     data.offset,
     data.length,
     data.nullCount,
-    [own(data.valueOffsets as never), own(data.values), own(data.nullBitmap)] as never,
+    [own(data.valueOffsets as never), own(data.values), own(data.nullBitmap), own(data.typeIds as never)],
     data.children.map(copied),
+    undefined,
+    variadicOf(data).map(own),
   )
+}
+
+const kViewBytes = 16
+const kInlineBytes = 12
+
+/** Views of bytes that lie one behind the other: short ones hold them, the others point at them where they are. */
+function viewsOf(
+  type: arrow.DataType,
+  length: number,
+  nullCount: number,
+  offsets: Int32Array,
+  bytes: Uint8Array,
+  validity: Uint8Array | undefined,
+): arrow.Data {
+  const views = new Uint8Array(length * kViewBytes)
+  const words = new DataView(views.buffer)
+  for (let i = 0; i < length; i++) {
+    const from = offsets[i]!
+    const size = offsets[i + 1]! - from
+    const at = i * kViewBytes
+    words.setInt32(at, size, true)
+    // The first four bytes are there in any case.
+    views.set(bytes.subarray(from, from + (size > kInlineBytes ? 4 : size)), at + 4)
+    if (size > kInlineBytes) words.setInt32(at + 12, from, true)
+  }
+  const buffers = [undefined, views, validity]
+  return new AnyData(type, 0, length, validity === undefined ? 0 : nullCount, buffers, [], undefined, [bytes])
 }
 
 /** Reads chunks of batches with one schema. Of one scan, if there are columns with dictionaries. */
@@ -97,6 +132,13 @@ export class BatchReader {
     const length = this.#next()
     const nullCount = this.#next()
     if (layout.shape === 'null') return new arrow.Data(type, 0, length, length)
+    if (layout.shape === 'sparseUnion' || layout.shape === 'denseUnion') {
+      if (length > 0 && nullCount === length) {
+        this.#at = start + numbersOf(layout)
+        return this.#nulls(layout, type, length)
+      }
+      return this.#union(layout, type as arrow.Union, buffer, length)
+    }
     let validity: Uint8Array | undefined
     const validityOffset = this.#next()
     const validityLength = this.#next()
@@ -130,6 +172,7 @@ export class BatchReader {
         offsets = this.#offsets(buffer, BigInt64Array) as BigInt64Array
         break
     }
+    if (layout.view) return viewsOf(type, length, nullCount, offsets as Int32Array, values as Uint8Array, validity)
     const children = layout.children.map((child, i) =>
       this.#data(child, type.children[i]!.type as arrow.DataType, buffer),
     )
@@ -143,8 +186,31 @@ export class BatchReader {
     )
   }
 
+  #union(layout: Layout, type: arrow.Union, buffer: ArrayBuffer, length: number): arrow.Data {
+    const typeIds = this.#view(buffer, Int8Array)
+    const offsets = layout.shape === 'denseUnion' ? this.#view(buffer, Int32Array) : undefined
+    const children = layout.children.map((child, i) =>
+      this.#data(child, type.children[i]!.type as arrow.DataType, buffer),
+    )
+    return new arrow.Data(type, 0, length, -1, [offsets, undefined, undefined, typeIds] as never, children)
+  }
+
+  /** A union has no validity of its own: nulls of its first child, in a dense one all the same null. */
+  #nullUnion(layout: Layout, type: arrow.Union, length: number): arrow.Data {
+    const dense = layout.shape === 'denseUnion'
+    const typeIds = new Int8Array(length).fill(type.typeIds[0]!)
+    const children = layout.children.map((child, i) => {
+      const items = dense ? Math.min(i === 0 ? 1 : 0, length) : length
+      return this.#nulls(child, type.children[i]!.type as arrow.DataType, items)
+    })
+    const offsets = dense ? new Int32Array(length) : undefined
+    return new arrow.Data(type, 0, length, -1, [offsets, undefined, undefined, typeIds] as never, children)
+  }
+
   #nulls(layout: Layout, type: arrow.DataType, length: number): arrow.Data {
     if (layout.shape === 'null') return new arrow.Data(type, 0, length, length)
+    if (layout.shape === 'sparseUnion' || layout.shape === 'denseUnion')
+      return this.#nullUnion(layout, type as arrow.Union, length)
     const zeros = <V>(
       View: { new (buffer: ArrayBuffer, offset: number, length: number): V; BYTES_PER_ELEMENT: number },
       elements: number,
@@ -185,6 +251,7 @@ export class BatchReader {
         break
     }
     const validity = zeros(Uint8Array, Math.ceil(length / 8))
+    if (layout.view) return viewsOf(type, length, length, offsets as Int32Array, new Uint8Array(0), validity)
     const children = layout.children.map((child, i) =>
       this.#nulls(child, type.children[i]!.type as arrow.DataType, items),
     )

@@ -1,6 +1,6 @@
 // Batches into the addon: the typed arrays of their Data are passed as they are (native/napi/arrow_import.h copies them once).
 import type { ImportedBatch } from '../../binding.js'
-import { invalidArgument } from '../errors.js'
+import { invalidArgument, makeError } from '../errors.js'
 import { shown } from '../options.js'
 import type { JsonSchema } from './json-schema.js'
 import { schemaToText } from './json-schema.js'
@@ -83,6 +83,16 @@ function addNode(data: DataLike, nodes: number[], buffers: (ArrayBufferView | un
     case 21:
       buffers.push(validityOf(data), viewOf(data.valueOffsets))
       break
+    case 14: // union
+      buffers.push(viewOf(data.typeIds))
+      if (parametersOf(type).mode === 1) buffers.push(viewOf(data.valueOffsets))
+      break
+    case 23: // binary view, utf8 view
+    case 24: {
+      const { offsets, bytes } = plainBytes(data)
+      buffers.push(validityOf(data), offsets, bytes)
+      return
+    }
     case 13: // struct, fixed-size list
     case 16:
       buffers.push(validityOf(data))
@@ -92,6 +102,40 @@ function addNode(data: DataLike, nodes: number[], buffers: (ArrayBufferView | un
       return
   }
   for (const child of data.children) addNode(child, nodes, buffers)
+}
+
+const kViewBytes = 16
+const kInlineBytes = 12
+
+/** What views show, one value behind the other. */
+function plainBytes(data: DataLike): { offsets: Int32Array; bytes: Uint8Array } {
+  const { length, offset } = data
+  const views = data.values as Uint8Array
+  const words = new DataView(views.buffer, views.byteOffset, views.byteLength)
+  const bitmap = validityOf(data) as Uint8Array | undefined
+  const isValid = (i: number): boolean =>
+    bitmap === undefined || (bitmap[(offset + i) >> 3]! & (1 << ((offset + i) & 7))) !== 0
+  const offsets = new Int32Array(length + 1)
+  let total = 0
+  for (let i = 0; i < length; i++) {
+    if (isValid(i)) total += words.getInt32(i * kViewBytes, true)
+    if (total > 0x7fffffff) throw makeError('MARBLE_TOO_LARGE', 'views of more than 2 GiB in one batch')
+    offsets[i + 1] = total
+  }
+  const bytes = new Uint8Array(total)
+  for (let i = 0; i < length; i++) {
+    const size = offsets[i + 1]! - offsets[i]!
+    if (size === 0) continue
+    const at = i * kViewBytes
+    let from = views
+    let start = at + 4
+    if (size > kInlineBytes) {
+      from = data.variadicBuffers![words.getInt32(at + 8, true)] as Uint8Array
+      start = words.getInt32(at + 12, true)
+    }
+    bytes.set(from.subarray(start, start + size), offsets[i])
+  }
+  return { offsets, bytes }
 }
 
 const viewOf = (value: unknown): ArrayBufferView | undefined => (ArrayBuffer.isView(value) ? value : undefined)

@@ -18,6 +18,7 @@ export type JsonType =
   | { name: 'fixedsizebinary'; byteWidth: number }
   | { name: 'fixedsizelist'; listSize: number }
   | { name: 'map'; keysSorted: boolean }
+  | { name: 'union'; mode: 'DENSE' | 'SPARSE'; typeIds: number[] }
 
 export interface JsonField {
   name: string
@@ -26,6 +27,8 @@ export interface JsonField {
   children: JsonField[]
   /** Its values come with a dictionary; `type` and `children` are theirs, which is how they are stored. */
   dictionary?: { indexType: JsonIndexType; isOrdered: boolean }
+  /** Of utf8 and binary: its values are views for those who read them; they are stored plainly. */
+  view?: boolean
   metadata?: { key: string; value: string }[]
 }
 export type JsonIndexType = Extract<JsonType, { name: 'int' }>
@@ -37,6 +40,9 @@ export interface JsonSchema {
 const timeUnits = ['SECOND', 'MILLISECOND', 'MICROSECOND', 'NANOSECOND'] as const
 const precisions = ['HALF', 'SINGLE', 'DOUBLE'] as const
 const intervalUnits = ['YEAR_MONTH', 'DAY_TIME', 'MONTH_DAY_NANO'] as const
+const unionModes = ['SPARSE', 'DENSE'] as const
+const kBinaryView = 23
+const kUtf8View = 24
 
 function typeToJson(given: DataTypeLike, where: string): JsonType {
   const type = parametersOf(given)
@@ -75,6 +81,12 @@ function typeToJson(given: DataTypeLike, where: string): JsonType {
       return { name: 'list' }
     case 13:
       return { name: 'struct' }
+    case 14:
+      return {
+        name: 'union',
+        mode: unionModes[number('mode')]!,
+        typeIds: [...(type.typeIds as Iterable<number>)],
+      }
     case 15:
       return { name: 'fixedsizebinary', byteWidth: number('byteWidth') }
     case 16:
@@ -89,6 +101,10 @@ function typeToJson(given: DataTypeLike, where: string): JsonType {
       return { name: 'largeutf8' }
     case 21:
       return { name: 'largelist' }
+    case kBinaryView:
+      return { name: 'binary' }
+    case kUtf8View:
+      return { name: 'utf8' }
     default:
       throw notSupported(`${where}: Arrow type ${String(type)}`)
   }
@@ -118,6 +134,7 @@ function fieldToJson(field: FieldLike, where: string): JsonField {
     type: typeToJson(type, place),
     children: children.map(child => fieldToJson(child, place)),
     ...dictionaryToJson(field.type, place),
+    ...(type.typeId === kUtf8View || type.typeId === kBinaryView ? { view: true } : {}),
     ...metadataToJson(field.metadata),
   }
 }
@@ -187,17 +204,26 @@ function typeFromJson(type: JsonType, children: arrow.Field[]): arrow.DataType {
       return new arrow.Struct(children)
     case 'map':
       return new arrow.Map_(children[0] as never, type.keysSorted)
-    case 'largelist': {
-      const LargeList = (arrow as unknown as Record<string, new (child: arrow.Field) => arrow.DataType>).LargeList
-      if (LargeList === undefined) throw notSupported('large_list with this version of apache-arrow')
-      return new LargeList(children[0]!)
-    }
+    case 'union':
+      return type.mode === 'DENSE'
+        ? new arrow.DenseUnion(type.typeIds, children)
+        : new arrow.SparseUnion(type.typeIds, children)
+    case 'largelist':
+      return new (newerType('LargeList'))(children[0]!)
   }
+}
+
+/** A class that not every version of apache-arrow has. */
+function newerType(name: string): new (child?: arrow.Field) => arrow.DataType {
+  const Type = (arrow as unknown as Record<string, new (child?: arrow.Field) => arrow.DataType>)[name]
+  if (Type === undefined) throw notSupported(`${name} with this version of apache-arrow`)
+  return Type
 }
 
 function fieldFromJson(field: JsonField): arrow.Field {
   const { dictionary } = field
   let type = typeFromJson(field.type, (field.children ?? []).map(fieldFromJson))
+  if (field.view === true) type = new (newerType(field.type.name === 'utf8' ? 'Utf8View' : 'BinaryView'))()
   if (dictionary !== undefined) {
     const indices = typeFromJson(dictionary.indexType, []) as arrow.Int32
     type = new arrow.Dictionary(type, indices, null, dictionary.isOrdered)

@@ -11,6 +11,8 @@ export type Shape =
   | 'list64'
   | 'fixedList'
   | 'struct'
+  | 'sparseUnion'
+  | 'denseUnion'
   /** Children: the indices, the values. */
   | 'dictionary'
 
@@ -32,6 +34,8 @@ export interface Layout {
   readonly array: TypedArrayConstructor
   readonly elements: number
   readonly children: readonly Layout[]
+  /** The reader is given views of the bytes. */
+  readonly view: boolean
 }
 
 const intArrays = {
@@ -52,6 +56,8 @@ const buffersOf: Record<Shape, number> = {
   list64: 2,
   fixedList: 1,
   struct: 1,
+  sparseUnion: 1,
+  denseUnion: 2,
   dictionary: 0,
 }
 
@@ -65,13 +71,15 @@ export function layoutOf(field: JsonField): Layout {
   if (field.dictionary !== undefined) {
     const { dictionary, ...values } = field
     const indices: JsonField = { name: '', nullable: true, type: dictionary.indexType, children: [] }
-    return { shape: 'dictionary', array: Uint8Array, elements: 1, children: [layoutOf(indices), layoutOf(values)] }
+    const parts = [layoutOf(indices), layoutOf(values)]
+    return { shape: 'dictionary', array: Uint8Array, elements: 1, children: parts, view: false }
   }
   const make = (shape: Shape, array: TypedArrayConstructor = Uint8Array, elements = 1): Layout => ({
     shape,
     array,
     elements,
     children: (children ?? []).map(layoutOf),
+    view: field.view === true,
   })
   switch (type.name) {
     case 'null':
@@ -93,6 +101,8 @@ export function layoutOf(field: JsonField): Layout {
       return make('fixedList')
     case 'struct':
       return make('struct')
+    case 'union':
+      return make(type.mode === 'DENSE' ? 'denseUnion' : 'sparseUnion')
     case 'int':
       return make('fixed', intArrays[type.bitWidth as 8 | 16 | 32 | 64][type.isSigned ? 1 : 0])
     case 'floatingpoint':

@@ -25,6 +25,10 @@ export interface DataLike {
   readonly values?: unknown
   readonly valueOffsets?: unknown
   readonly nullBitmap?: unknown
+  /** Of unions. */
+  readonly typeIds?: unknown
+  /** Of views: what does not lie in the view itself. */
+  readonly variadicBuffers?: readonly unknown[]
   readonly children: readonly DataLike[]
   readonly dictionary?: { readonly data: readonly DataLike[] } | undefined
 }

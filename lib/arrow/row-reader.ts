@@ -52,8 +52,27 @@ function readerOf(field: JsonField, data: arrow.Data, options: ValueOptions): Re
   }
 }
 
+/** The bytes of a view: not copied. */
+function viewReader(data: arrow.Data): (index: number) => Uint8Array {
+  const views = data.values as unknown as Uint8Array
+  const words = new DataView(views.buffer, views.byteOffset, views.byteLength)
+  const { variadicBuffers } = data as unknown as { variadicBuffers: readonly Uint8Array[] }
+  return index => {
+    const at = index * 16
+    const size = words.getInt32(at, true)
+    if (size <= 12) return views.subarray(at + 4, at + 4 + size)
+    const from = words.getInt32(at + 12, true)
+    return variadicBuffers[words.getInt32(at + 8, true)]!.subarray(from, from + size)
+  }
+}
+
 function valueReader(field: JsonField, data: arrow.Data, options: ValueOptions): Read {
   const { type } = field
+  if (field.view === true) {
+    const bytesOf = viewReader(data)
+    if (type.name === 'utf8') return index => asBuffer(bytesOf(index)).toString('utf8')
+    return index => Buffer.from(bytesOf(index))
+  }
   const values = data.values as unknown
   const offsets = data.valueOffsets as unknown as Int32Array | BigInt64Array
   switch (type.name) {
@@ -114,6 +133,18 @@ function valueReader(field: JsonField, data: arrow.Data, options: ValueOptions):
         const row: Row = {}
         for (const child of children) row[child.name] = child.read(index)
         return row
+      }
+    }
+    case 'union': {
+      const children = field.children.map((child, i) => readerOf(child, data.children[i]!, options))
+      const names = field.children.map(child => child.name)
+      const typeIds = data.typeIds as unknown as Int8Array
+      const childOf = new Map(type.typeIds.map((id, i) => [id, i]))
+      const dense = type.mode === 'DENSE'
+      return index => {
+        const child = childOf.get(typeIds[index]!)!
+        const value = children[child]!(dense ? Number(offsets[index]) : index)
+        return value === null ? null : { tag: names[child]!, value }
       }
     }
     case 'map': {

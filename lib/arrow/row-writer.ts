@@ -118,6 +118,10 @@ function writeColumn(field: JsonField, layout: Layout, values: readonly unknown[
   const length = values.length
   output.nodes.push(length, 0, 0, 0, 0)
   if (layout.shape === 'null') return
+  if (type.name === 'union') {
+    writeUnion(field, layout, values, output)
+    return
+  }
   output.buffers.push(validityOf(field, values))
   switch (layout.shape) {
     case 'bits': {
@@ -211,6 +215,58 @@ function writeColumn(field: JsonField, layout: Layout, values: readonly unknown[
       }
       return
     }
+  }
+}
+
+/** Which child of a union a value { tag, value } is of; null is the first one's. */
+function childOf(field: JsonField, value: unknown): number {
+  if (value === undefined || value === null) return 0
+  const names = field.children.map(child => child.name)
+  if (!isRow(value) || !('tag' in value) || Object.keys(value).some(name => name !== 'tag' && name !== 'value'))
+    throw wrong(field, value, 'an object { tag, value }')
+  const child = names.indexOf(value.tag as string)
+  if (child < 0) {
+    const known = names.map(name => `'${name}'`).join(', ')
+    throw wrong(field, value.tag, `one of the tags ${known}`)
+  }
+  if ((value.value === undefined || value.value === null) && !field.children[child]!.nullable)
+    throw makeError('MARBLE_SCHEMA', `'${names[child]}' of column '${field.name}' is not nullable and has no value`)
+  return child
+}
+
+function writeUnion(field: JsonField, layout: Layout, values: readonly unknown[], output: Output): void {
+  const { type, children } = field
+  if (type.name !== 'union') throw wrong(field, values, 'a union')
+  validityOf(field, values) // a null where none may be
+  const dense = type.mode === 'DENSE'
+  const typeIds = new Int8Array(values.length)
+  const offsets = new Int32Array(values.length)
+  const items: unknown[][] = children.map(() => [])
+  const rows: number[][] = children.map(() => [])
+  for (let row = 0; row < values.length; row++) {
+    let mine = 0
+    try {
+      mine = childOf(field, values[row])
+    } catch (error) {
+      throw new RowError(row, error)
+    }
+    typeIds[row] = type.typeIds[mine]!
+    offsets[row] = items[mine]!.length
+    const value = (values[row] as { value?: unknown } | null | undefined)?.value
+    for (let c = 0; c < children.length; c++) {
+      if (dense && c !== mine) continue
+      items[c]!.push(c === mine ? value : undefined)
+      rows[c]!.push(row)
+    }
+  }
+  output.buffers.push(typeIds)
+  if (dense) output.buffers.push(offsets)
+  for (let c = 0; c < children.length; c++) {
+    writeItems(
+      item => rows[c]![item]!,
+      // Where another child has the value there is none, whatever the child says of itself.
+      () => writeColumn({ ...children[c]!, nullable: true }, layout.children[c]!, items[c]!, output),
+    )
   }
 }
 

@@ -1,6 +1,7 @@
 // JavaScript values of Arrow columns, both ways. Out: int64 → bigint, smaller ints and floats → number, timestamp[s|ms] and
 // date → number (epoch ms), timestamp[us|ns] → bigint, decimal → string, binary → Buffer, list → array, struct → object,
-// map → Map. In: bigint, safe integers and Date are all accepted where an integer or a time is wanted.
+// map → Map, union → { tag: the child's name, value }. In: bigint, safe integers and Date are all accepted where an integer or a
+// time is wanted.
 import { makeError } from '../errors.js'
 import { oneOf, type Rules, shown } from '../options.js'
 import type { JsonField, JsonType, TimeUnit } from './json-schema.js'

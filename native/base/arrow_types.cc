@@ -3,6 +3,7 @@
 #include <arrow/api.h>
 #include <simdjson.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <limits>
 #include <utility>
@@ -156,9 +157,41 @@ Result<TypeRef> ReadMap(const object& type, const FieldRef& entries, const std::
   return map;
 }
 
+Result<TypeRef> ReadUnion(const object& type, const std::vector<FieldRef>& children,
+                          const std::string& where) {
+  MARBLE_ASSIGN_OR_RETURN(const auto mode, GetString(type, "mode", where));
+  if (mode != "DENSE" && mode != "SPARSE") {
+    return Bad(where, "unknown union mode \"" + std::string(mode) + "\"");
+  }
+  array ids;
+  if (type["typeIds"].get_array().get(ids) != simdjson::SUCCESS) {
+    return Bad(where, "\"typeIds\" must be a list of numbers");
+  }
+  std::vector<int8_t> codes;
+  for (const element id : ids) {
+    int64_t code;
+    if (id.get_int64().get(code) != simdjson::SUCCESS || code < 0 ||
+        code > arrow::UnionType::kMaxTypeCode) {
+      return Bad(where, "\"typeIds\" must be numbers from 0 to 127");
+    }
+    if (std::find(codes.begin(), codes.end(), code) != codes.end()) {
+      return Bad(where, "type id " + std::to_string(code) + " of the union is there twice");
+    }
+    codes.push_back(static_cast<int8_t>(code));
+  }
+  if (children.empty() || codes.size() != children.size()) {
+    return Bad(where, "a union has at least one child and a type id for each, not " +
+                          std::to_string(children.size()) + " children and " +
+                          std::to_string(codes.size()) + " type ids");
+  }
+  return mode == "DENSE" ? arrow::dense_union(children, codes)
+                         : arrow::sparse_union(children, codes);
+}
+
 Result<TypeRef> ReadNested(std::string_view name, const object& type,
                            const std::vector<FieldRef>& children, const std::string& where) {
   if (name == "struct") return arrow::struct_(children);
+  if (name == "union") return ReadUnion(type, children, where);
   if (children.size() != 1) {
     return Bad(where,
                "a " + std::string(name) + " has one child, not " + std::to_string(children.size()));
@@ -173,7 +206,7 @@ Result<TypeRef> ReadNested(std::string_view name, const object& type,
 
 bool IsNested(std::string_view name) {
   return name == "list" || name == "largelist" || name == "fixedsizelist" || name == "struct" ||
-         name == "map";
+         name == "map" || name == "union";
 }
 
 Result<TypeRef> ReadType(const object& type, const std::vector<FieldRef>& children,
@@ -262,6 +295,22 @@ Status ReadDictionary(const object& field, const std::string& where,
   return Status::OK();
 }
 
+/// The same for views.
+Status ReadView(const object& field, const arrow::DataType& type, const std::string& where,
+                std::shared_ptr<arrow::KeyValueMetadata>* metadata) {
+  if (*metadata != nullptr && (*metadata)->Contains(kViewKey)) {
+    MARBLE_RETURN_NOT_OK((*metadata)->Delete(kViewKey));
+  }
+  MARBLE_ASSIGN_OR_RETURN(const bool view, GetBool(field, "view", false, where));
+  if (!view) return Status::OK();
+  if (type.id() != arrow::Type::STRING && type.id() != arrow::Type::BINARY) {
+    return Bad(where, "only a utf8 or a binary may be a \"view\", not " + type.ToString());
+  }
+  if (*metadata == nullptr) *metadata = std::make_shared<arrow::KeyValueMetadata>();
+  (*metadata)->Append(kViewKey, "true");
+  return Status::OK();
+}
+
 /// A type in a plan may come without a name; a column may not.
 enum class Name { kRequired, kOptional };
 
@@ -309,6 +358,7 @@ Result<FieldRef> ReadField(const element& in, const std::string& where, int dept
   MARBLE_ASSIGN_OR_RETURN(auto data_type, ReadType(type, children, place));
   MARBLE_ASSIGN_OR_RETURN(auto metadata, ReadMetadata(field, place));
   MARBLE_RETURN_NOT_OK(ReadDictionary(field, place, &metadata));
+  MARBLE_RETURN_NOT_OK(ReadView(field, *data_type, place, &metadata));
   return arrow::field(std::string(name), std::move(data_type), nullable, std::move(metadata));
 }
 
@@ -462,6 +512,16 @@ Result<std::string> TypeJson(const arrow::DataType& type, const std::string& col
               std::to_string(static_cast<const arrow::FixedSizeListType&>(type).list_size()));
     case Type::STRUCT:
       return NameJson("struct");
+    case Type::SPARSE_UNION:
+    case Type::DENSE_UNION: {
+      std::string codes;
+      for (const int8_t code : static_cast<const arrow::UnionType&>(type).type_codes()) {
+        codes += (codes.empty() ? "" : ",") + std::to_string(code);
+      }
+      return NameJson("union", std::string(",\"mode\":\"") +
+                                   (type.id() == Type::DENSE_UNION ? "DENSE" : "SPARSE") +
+                                   "\",\"typeIds\":[" + codes + "]");
+    }
     case Type::MAP:
       return NameJson(
           "map", std::string(",\"keysSorted\":") +
@@ -478,7 +538,7 @@ Status WriteMetadata(const std::shared_ptr<const arrow::KeyValueMetadata>& metad
   if (metadata == nullptr) return Status::OK();
   bool any = false;
   for (int64_t i = 0; i < metadata->size(); ++i) {
-    if (metadata->key(i) == kDictionaryKey) continue;
+    if (metadata->key(i) == kDictionaryKey || metadata->key(i) == kViewKey) continue;
     out->append(any ? "," : ",\"metadata\":[");
     any = true;
     out->append("{\"key\":");
@@ -509,12 +569,18 @@ Status WriteField(const arrow::Field& field, std::string* out) {
     out->append(",\"dictionary\":{\"indexType\":").append(index);
     out->append(dictionary->ordered ? ",\"isOrdered\":true}" : ",\"isOrdered\":false}");
   }
+  if (IsDeclaredView(field)) out->append(",\"view\":true");
   MARBLE_RETURN_NOT_OK(WriteMetadata(field.metadata(), out));
   out->push_back('}');
   return Status::OK();
 }
 
 }  // namespace
+
+bool IsDeclaredView(const arrow::Field& field) {
+  return field.metadata() != nullptr && field.metadata()->Contains(kViewKey) &&
+         (field.type()->id() == arrow::Type::STRING || field.type()->id() == arrow::Type::BINARY);
+}
 
 std::optional<DeclaredDictionary> DictionaryOf(const arrow::Field& field) {
   const int at = field.metadata() == nullptr ? -1 : field.metadata()->FindKey(kDictionaryKey);

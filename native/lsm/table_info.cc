@@ -17,8 +17,6 @@ bool Storable(const arrow::DataType& type) {
   switch (type.id()) {
     case arrow::Type::DICTIONARY:
     case arrow::Type::EXTENSION:
-    case arrow::Type::SPARSE_UNION:
-    case arrow::Type::DENSE_UNION:
     case arrow::Type::RUN_END_ENCODED:
     case arrow::Type::STRING_VIEW:
     case arrow::Type::BINARY_VIEW:

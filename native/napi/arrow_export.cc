@@ -44,6 +44,9 @@ class CompactWriter {
     meta_->push_back(static_cast<double>(length));
     meta_->push_back(static_cast<double>(null_count));
     if (layout.shape == Shape::kNull) return Status::OK();
+    if (layout.shape == Shape::kSparseUnion || layout.shape == Shape::kDenseUnion) {
+      return WriteUnion(data, absolute, length);
+    }
     if (null_count > 0) {
       Bits(data.buffers[0]->data(), absolute, length);
     } else {
@@ -83,11 +86,49 @@ class CompactWriter {
           MARBLE_RETURN_NOT_OK(Write(*child, absolute, length));
         }
         break;
+      case Shape::kSparseUnion:
+      case Shape::kDenseUnion:
+        break;
     }
     return Status::OK();
   }
 
  private:
+  Status WriteUnion(const arrow::ArrayData& data, int64_t absolute, int64_t length) {
+    const uint8_t* codes = Buffer(data, 1) + absolute;
+    Bytes(codes, length);
+    if (data.type->id() == arrow::Type::SPARSE_UNION) {
+      for (const auto& child : data.child_data) {
+        MARBLE_RETURN_NOT_OK(Write(*child, absolute, length));
+      }
+      return Status::OK();
+    }
+    // Of each child what lies between the first and the last value that is used.
+    const auto& child_ids = static_cast<const arrow::UnionType&>(*data.type).child_ids();
+    const auto* places = reinterpret_cast<const int32_t*>(Buffer(data, 2)) + absolute;
+    struct Range {
+      int32_t first = 0;
+      int32_t end = 0;
+    };
+    std::vector<Range> ranges(data.child_data.size());
+    for (int64_t i = 0; i < length; ++i) {
+      Range& range = ranges[static_cast<size_t>(child_ids[codes[i]])];
+      if (range.end == 0) range.first = places[i];
+      range.end = places[i] + 1;
+    }
+    if (out_ != nullptr) {
+      auto* to = reinterpret_cast<int32_t*>(out_ + at_);
+      for (int64_t i = 0; i < length; ++i) {
+        to[i] = places[i] - ranges[static_cast<size_t>(child_ids[codes[i]])].first;
+      }
+    }
+    Span(static_cast<size_t>(length) * sizeof(int32_t));
+    for (size_t c = 0; c < ranges.size(); ++c) {
+      MARBLE_RETURN_NOT_OK(
+          Write(*data.child_data[c], ranges[c].first, ranges[c].end - ranges[c].first));
+    }
+    return Status::OK();
+  }
   /// The indices as a node of their type, whether the dictionary begins anew, what is new in it.
   Status WriteDictionary(const arrow::ArrayData& data, int64_t offset, int64_t length) {
     arrow::ArrayData indices(data);

@@ -5,6 +5,7 @@
 #include <arrow/array/util.h>
 #include <arrow/buffer.h>
 #include <arrow/compute/api_vector.h>
+#include <arrow/compute/cast.h>
 #include <arrow/record_batch.h>
 #include <arrow/type.h>
 #include <arrow/util/bitmap_ops.h>
@@ -202,8 +203,62 @@ class Importer {
         }
         return arrow::ArrayData::Make(type, node.length, {validity}, std::move(children));
       }
+      case Shape::kSparseUnion:
+      case Shape::kDenseUnion:
+        return Union(type, node, layout.shape == Shape::kDenseUnion);
     }
     return Malformed("unknown shape");
+  }
+
+  Result<std::shared_ptr<arrow::ArrayData>> Union(const std::shared_ptr<arrow::DataType>& type,
+                                                  const Node& node, bool dense) {
+    const auto& child_ids = static_cast<const arrow::UnionType&>(*type).child_ids();
+    MARBLE_ASSIGN_OR_RETURN(const Bytes ids, NextBuffer());
+    if (static_cast<int64_t>(ids.size) < node.length) {
+      return Malformed("a union's type ids are too few");
+    }
+    MARBLE_ASSIGN_OR_RETURN(auto codes, Copy(ids.data, node.length));
+    for (int64_t i = 0; i < node.length; ++i) {
+      const auto code = static_cast<int8_t>(ids.data[i]);
+      if (code < 0 || child_ids[code] == arrow::UnionType::kInvalidChildId) {
+        return Malformed("a union has no type id " + std::to_string(code));
+      }
+    }
+    if (!dense) {
+      arrow::ArrayDataVector children;
+      for (const auto& field : type->fields()) {
+        MARBLE_ASSIGN_OR_RETURN(auto child, Column(field->type(), node.length));
+        children.push_back(child->Slice(0, node.length));
+      }
+      return arrow::ArrayData::Make(type, node.length, {nullptr, codes}, std::move(children), 0);
+    }
+    MARBLE_ASSIGN_OR_RETURN(const Bytes places, NextBuffer());
+    if (static_cast<int64_t>(places.size) / 4 < node.length) {
+      return Malformed("a union's offsets are too few");
+    }
+    MARBLE_ASSIGN_OR_RETURN(auto offsets, arrow::AllocateBuffer(node.length * 4));
+    auto* to = reinterpret_cast<int32_t*>(offsets->mutable_data());
+    const auto* from = reinterpret_cast<const int32_t*>(places.data);
+    // Of each child the values that are used, in ascending order: from the first to the last.
+    std::vector<int32_t> first(type->num_fields(), -1);
+    std::vector<int32_t> last(type->num_fields(), -1);
+    for (int64_t i = 0; i < node.length; ++i) {
+      const int child = child_ids[ids.data[i]];
+      if (from[i] < 0 || from[i] < last[child]) return Malformed("a union's offsets descend");
+      if (first[child] < 0) first[child] = from[i];
+      last[child] = from[i];
+      to[i] = from[i] - first[child];
+    }
+    arrow::ArrayDataVector children;
+    for (int c = 0; c < type->num_fields(); ++c) {
+      const int64_t end = static_cast<int64_t>(last[c]) + 1;
+      MARBLE_ASSIGN_OR_RETURN(auto child, Column(type->field(c)->type(), end));
+      const int64_t start = first[c] < 0 ? 0 : first[c];
+      children.push_back(child->Slice(start, end - start));
+    }
+    return arrow::ArrayData::Make(
+        type, node.length, {nullptr, codes, std::shared_ptr<arrow::Buffer>(std::move(offsets))},
+        std::move(children), 0);
   }
 
   // apache-arrow makes dictionaries of strings unasked: they are stored decoded.
@@ -276,11 +331,15 @@ Result<std::shared_ptr<arrow::DataType>> WithChildren(const arrow::DataType& typ
                                     static_cast<const arrow::FixedSizeListType&>(type).list_size());
     case arrow::Type::STRUCT:
       return arrow::struct_(children);
+    case arrow::Type::SPARSE_UNION:
+      return arrow::sparse_union(children, static_cast<const arrow::UnionType&>(type).type_codes());
+    case arrow::Type::DENSE_UNION:
+      return arrow::dense_union(children, static_cast<const arrow::UnionType&>(type).type_codes());
     case arrow::Type::MAP:
       return arrow::MapType::Make(children[0],
                                   static_cast<const arrow::MapType&>(type).keys_sorted());
     default:
-      return MakeError(ErrorCode::kNotSupported, "dictionaries within " + type.ToString());
+      return MakeError(ErrorCode::kNotSupported, "dictionaries or views within " + type.ToString());
   }
 }
 
@@ -290,6 +349,13 @@ Result<std::shared_ptr<arrow::ArrayData>> Decode(const std::shared_ptr<arrow::Ar
     MARBLE_ASSIGN_OR_RETURN(const auto values,
                             arrow::compute::Take(*array.dictionary(), *array.indices()));
     return Decode(values->data());
+  }
+  if (arrow::is_binary_view_like(data->type->id())) {
+    const bool text = data->type->id() == arrow::Type::STRING_VIEW;
+    MARBLE_ASSIGN_OR_RETURN(
+        const auto plain,
+        arrow::compute::Cast(*arrow::MakeArray(data), text ? arrow::utf8() : arrow::binary()));
+    return plain->data();
   }
   arrow::ArrayDataVector children;
   arrow::FieldVector fields;

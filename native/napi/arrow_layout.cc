@@ -27,6 +27,10 @@ Result<Layout> LayoutOf(const arrow::DataType& type) {
                     static_cast<const arrow::FixedSizeListType&>(type).list_size()};
     case Type::STRUCT:
       return Layout{Shape::kStruct};
+    case Type::SPARSE_UNION:
+      return Layout{Shape::kSparseUnion};
+    case Type::DENSE_UNION:
+      return Layout{Shape::kDenseUnion};
     default:
       if (type.id() != Type::DICTIONARY && type.id() != Type::EXTENSION && type.byte_width() > 0) {
         return Layout{Shape::kFixed, type.byte_width()};
@@ -44,12 +48,14 @@ int NumBuffers(Shape shape) {
     case Shape::kFixed:
     case Shape::kList32:
     case Shape::kList64:
+    case Shape::kDenseUnion:
       return 2;
     case Shape::kBytes32:
     case Shape::kBytes64:
       return 3;
     case Shape::kFixedList:
     case Shape::kStruct:
+    case Shape::kSparseUnion:
       return 1;
   }
   return 0;

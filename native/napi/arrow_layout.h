@@ -20,6 +20,9 @@ enum class Shape {
   kList64,     // validity, int64 offsets; one child
   kFixedList,  // validity; one child of width × length
   kStruct,     // validity; children
+  // Unions have no validity: a value is null where its child's is.
+  kSparseUnion,  // type ids; children
+  kDenseUnion,   // type ids, int32 offsets; children
 };
 
 struct Layout {
@@ -27,7 +30,7 @@ struct Layout {
   int64_t width = 0;  // kFixed: bytes a value; kFixedList: items a value
 };
 
-/// kNotSupported for types that do not cross (unions, views, run-end, extension).
+/// kNotSupported for types that do not cross (views, run-end, extension).
 Result<Layout> LayoutOf(const arrow::DataType& type);
 /// Buffers of a node itself, without its children.
 int NumBuffers(Shape shape);

@@ -5,7 +5,7 @@ export const kPlanVersion = 1
 /** A type of Arrow's integration JSON, such as `{ "name": "int", "bitWidth": 32, "isSigned": true }`. */
 export interface PlanType {
   readonly name: string
-  readonly [parameter: string]: string | number | boolean
+  readonly [parameter: string]: string | number | boolean | readonly number[]
 }
 
 export interface PlanField {

@@ -13,7 +13,18 @@ namespace marble::lsm {
 namespace {
 
 /// How Arrow stores a type, as far as buffers go.
-enum class Shape { kNull, kFixed, kVar32, kVar64, kList32, kList64, kFixedList, kStruct };
+enum class Shape {
+  kNull,
+  kFixed,
+  kVar32,
+  kVar64,
+  kList32,
+  kList64,
+  kFixedList,
+  kStruct,
+  kSparseUnion,
+  kDenseUnion,
+};
 
 Shape ShapeOf(const arrow::DataType& type) {
   switch (type.id()) {
@@ -34,6 +45,10 @@ Shape ShapeOf(const arrow::DataType& type) {
       return Shape::kFixedList;
     case arrow::Type::STRUCT:
       return Shape::kStruct;
+    case arrow::Type::SPARSE_UNION:
+      return Shape::kSparseUnion;
+    case arrow::Type::DENSE_UNION:
+      return Shape::kDenseUnion;
     default:
       return Shape::kFixed;
   }
@@ -45,6 +60,7 @@ size_t BuffersOf(Shape shape) {
       return 0;
     case Shape::kFixedList:
     case Shape::kStruct:
+    case Shape::kSparseUnion:
       return 1;
     case Shape::kVar32:
     case Shape::kVar64:
@@ -54,13 +70,19 @@ size_t BuffersOf(Shape shape) {
   }
 }
 
+/// Of unions Arrow's files have no validity, its arrays a place for it.
+size_t FirstBuffer(Shape shape) {
+  return shape == Shape::kSparseUnion || shape == Shape::kDenseUnion ? 1 : 0;
+}
+
 Status AppendLayout(const arrow::ArrayData& data, std::string_view file, BatchLayout* out) {
   if (data.offset != 0) {
     return MakeError(ErrorCode::kInternal, "an array read from a file has an offset");
   }
   out->nodes.push_back({data.length, data.GetNullCount()});
-  const size_t buffers = BuffersOf(ShapeOf(*data.type));
-  for (size_t i = 0; i < buffers; ++i) {
+  const Shape shape = ShapeOf(*data.type);
+  const size_t first = FirstBuffer(shape);
+  for (size_t i = first; i < first + BuffersOf(shape); ++i) {
     const auto& buffer = data.buffers[i];
     if (buffer == nullptr || buffer->size() == 0) {
       out->buffers.push_back({0, 0});
@@ -99,7 +121,7 @@ class Validator {
     // A column without buffers may be long, all others are bounded by the file's bits.
     if (shape == Shape::kNull) return node.length <= kMaxLength;
     if (node.length > kMaxLength) return false;
-    if (!Validity(node)) return false;
+    if (FirstBuffer(shape) == 0 ? !Validity(node) : node.null_count != 0) return false;
     switch (shape) {
       case Shape::kFixed: {
         const auto bits = static_cast<const arrow::FixedWidthType&>(type).bit_width();
@@ -123,6 +145,16 @@ class Validator {
           if (!Node(*field->type(), node.length, false)) return false;
         }
         return true;
+      case Shape::kSparseUnion:
+      case Shape::kDenseUnion: {
+        const bool dense = shape == Shape::kDenseUnion;
+        const auto length = static_cast<uint64_t>(node.length);
+        if (!Span(length) || (dense && !Span(length * sizeof(int32_t)))) return false;
+        for (const auto& field : type.fields()) {
+          if (!Node(*field->type(), dense ? 0 : node.length, false)) return false;
+        }
+        return true;
+      }
       case Shape::kNull:
         return true;
     }
@@ -176,16 +208,18 @@ class Builder {
     if (shape == Shape::kNull) {
       buffers.push_back(nullptr);
     } else {
-      const size_t count = BuffersOf(shape);
+      const size_t first = FirstBuffer(shape);
+      const size_t count = first + BuffersOf(shape);
       buffers.reserve(count);
-      for (size_t i = 0; i < count; ++i) {
+      buffers.resize(first);
+      for (size_t i = first; i < count; ++i) {
         const BufferSpan& span = layout_.buffers[next_buffer_++];
         if (span.length != 0) {
           buffers.push_back(factory_(span));
         } else if (i == 0) {
           buffers.push_back(nullptr);
         } else {
-          const bool offsets = i == 1 && shape != Shape::kFixed;
+          const bool offsets = i == 1 && shape != Shape::kFixed && first == 0;
           buffers.push_back(offsets ? ZeroBuffer() : EmptyBuffer());
         }
       }

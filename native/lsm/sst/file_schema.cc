@@ -53,6 +53,8 @@ enum TypeTag : uint8_t {
   kFixedList,
   kStruct,
   kMap,
+  kSparseUnion,
+  kDenseUnion,
 };
 
 TypeTag TagOf(const arrow::DataType& type) {
@@ -129,6 +131,10 @@ TypeTag TagOf(const arrow::DataType& type) {
       return kStruct;
     case arrow::Type::MAP:
       return kMap;
+    case arrow::Type::SPARSE_UNION:
+      return kSparseUnion;
+    case arrow::Type::DENSE_UNION:
+      return kDenseUnion;
     default:
       return kUnsupported;
   }
@@ -186,6 +192,13 @@ void Describe(const arrow::DataType& type, std::string* out) {
     case arrow::Type::FIXED_SIZE_LIST:
       PutFixed<int32_t>(out, static_cast<const arrow::FixedSizeListType&>(type).list_size());
       break;
+    case arrow::Type::SPARSE_UNION:
+    case arrow::Type::DENSE_UNION: {
+      const auto& codes = static_cast<const arrow::UnionType&>(type).type_codes();
+      out->push_back(static_cast<char>(codes.size()));
+      for (const int8_t code : codes) out->push_back(static_cast<char>(code));
+      break;
+    }
     default:
       break;
   }
@@ -198,10 +211,11 @@ void Describe(const arrow::DataType& type, std::string* out) {
 Status CheckStorable(const arrow::Schema& schema) {
   for (const auto& field : schema.fields()) {
     if (!Storable(*field->type())) {
-      return MakeError(ErrorCode::kNotSupported,
-                       "column '" + field->name() + "': the type " + field->type()->ToString() +
-                           " cannot be stored (dictionaries, unions, views and extension "
-                           "types are not supported); use its plain value type");
+      return MakeError(
+          ErrorCode::kNotSupported,
+          "column '" + field->name() + "': the type " + field->type()->ToString() +
+              " cannot be stored (dictionaries, views, run-end "
+              "encoding and extension types are not supported); use its plain value type");
     }
     if (field->name() == kSeqColumn || field->name() == kKindColumn ||
         field->name() == kExpiresColumn) {

@@ -3,12 +3,14 @@
 #include <algorithm>
 #include <cstdlib>
 #include <mutex>
+#include <string>
 #include <utility>
 #include <vector>
 
 #include <arrow/array/data.h>
 #include <arrow/buffer.h>
 #include <arrow/type.h>
+#include <arrow/type_traits.h>
 
 #include "base/status.h"
 
@@ -33,6 +35,30 @@ std::shared_ptr<arrow::Buffer> Zeros(int64_t bytes) {
   return *zeros;
 }
 
+std::shared_ptr<arrow::ArrayData> Make(const std::shared_ptr<arrow::DataType>& type, int64_t rows);
+
+/// A union has no validity of its own: nulls of its first child, in a dense one all the same null.
+std::shared_ptr<arrow::ArrayData> MakeUnion(const std::shared_ptr<arrow::DataType>& type,
+                                            int64_t rows) {
+  const auto& members = static_cast<const arrow::UnionType&>(*type);
+  const bool dense = type->id() == arrow::Type::DENSE_UNION;
+  std::vector<std::shared_ptr<arrow::Buffer>> buffers{nullptr};
+  const int8_t code = members.type_codes().empty() ? int8_t{0} : members.type_codes()[0];
+  if (code == 0) {
+    buffers.push_back(arrow::SliceBuffer(Zeros(rows), 0, rows));
+  } else {
+    buffers.push_back(
+        arrow::Buffer::FromString(std::string(static_cast<size_t>(rows), static_cast<char>(code))));
+  }
+  if (dense) buffers.push_back(arrow::SliceBuffer(Zeros(rows * 4), 0, rows * 4));
+  std::vector<std::shared_ptr<arrow::ArrayData>> children;
+  for (const auto& field : type->fields()) {
+    const int64_t one = children.empty() && rows > 0 ? 1 : 0;
+    children.push_back(Make(field->type(), dense ? one : rows));
+  }
+  return std::make_shared<arrow::ArrayData>(type, rows, std::move(buffers), std::move(children), 0);
+}
+
 std::shared_ptr<arrow::ArrayData> Make(const std::shared_ptr<arrow::DataType>& type, int64_t rows) {
   std::vector<std::shared_ptr<arrow::Buffer>> buffers;
   std::vector<std::shared_ptr<arrow::ArrayData>> children;
@@ -44,6 +70,7 @@ std::shared_ptr<arrow::ArrayData> Make(const std::shared_ptr<arrow::DataType>& t
     buffers.push_back(nullptr);
     return std::make_shared<arrow::ArrayData>(type, rows, std::move(buffers), rows);
   }
+  if (arrow::is_union(type->id())) return MakeUnion(type, rows);
   add((rows + 7) / 8);
   int64_t child_rows = 0;
   switch (type->id()) {

@@ -7,6 +7,7 @@
 #include <arrow/buffer.h>
 #include <arrow/scalar.h>
 #include <arrow/type.h>
+#include <arrow/type_traits.h>
 #include <arrow/util/bit_util.h>
 #include <arrow/util/decimal.h>
 #include <arrow/util/utf8.h>
@@ -260,9 +261,11 @@ std::string EncodeZone(const arrow::ArrayData& column) {
   const Bounds bounds = BoundsOf(column);
   std::string out;
   out.push_back(static_cast<char>((bounds.min ? kHasMin : 0) | (bounds.max ? kHasMax : 0)));
-  PutVarint(&out, column.type->id() == arrow::Type::NA
-                      ? static_cast<uint64_t>(column.length)
-                      : static_cast<uint64_t>(column.GetNullCount()));
+  int64_t nulls = column.GetNullCount();
+  if (column.type->id() == arrow::Type::NA) nulls = column.length;
+  // A union has no validity of its own: its values are asked.
+  if (arrow::is_union(column.type->id())) nulls = column.ComputeLogicalNullCount();
+  PutVarint(&out, static_cast<uint64_t>(nulls));
   if (bounds.min) PutLengthPrefixed(&out, *bounds.min);
   if (bounds.max) PutLengthPrefixed(&out, *bounds.max);
   return out;

@@ -50,7 +50,10 @@ std::shared_ptr<arrow::Schema> AllTypes() {
       arrow::struct_(
           {arrow::field("a", arrow::int8()), arrow::field("b", arrow::struct_({}), false)}),
       arrow::map(arrow::utf8(), arrow::list(arrow::int64())),
-      arrow::map(arrow::int32(), arrow::utf8(), /*keys_sorted=*/true)};
+      arrow::map(arrow::int32(), arrow::utf8(), /*keys_sorted=*/true),
+      arrow::dense_union({arrow::field("n", arrow::int64()), arrow::field("t", arrow::utf8())},
+                         {9, 0}),
+      arrow::sparse_union({arrow::field("only", arrow::list(arrow::boolean()))}, {127})};
   std::vector<std::shared_ptr<arrow::Field>> fields;
   for (const auto& type : types) {
     fields.push_back(
@@ -139,7 +142,7 @@ TEST(ArrowTypes, BadJsonIsASchemaErrorThatSaysWhere) {
   }
   EXPECT_THAT(error(column(R"("type":{"name":"int","bitWidth":12})")).message(),
               HasSubstr("'price'"));
-  EXPECT_EQ(CodeOf(error(column(R"("type":{"name":"union"})"))), ErrorCode::kNotSupported);
+  EXPECT_EQ(CodeOf(error(column(R"("type":{"name":"runendencoded"})"))), ErrorCode::kNotSupported);
   std::string deep = R"({"name":"x","type":{"name":"utf8"}})";
   for (int i = 0; i < 200; ++i) {
     deep = R"({"name":"x","type":{"name":"list"},"children":[)" + deep + "]}";
@@ -169,6 +172,46 @@ TEST(ArrowTypes, ADictionaryIsAFieldOfItsValuesThatSaysSo) {
   const auto bad = SchemaFromJson(
       R"({"fields":[{"name":"w","type":{"name":"utf8"},"dictionary":{"indexType":{"name":"utf8"}}}]})");
   EXPECT_EQ(CodeOf(bad.status()), ErrorCode::kSchema);
+}
+
+TEST(ArrowTypes, AViewIsAFieldOfItsPlainTypeThatSaysSo) {
+  const std::string json =
+      R"({"fields":[{"name":"w","nullable":true,"type":{"name":"utf8"},"children":[],"view":true},)"
+      R"({"name":"l","nullable":true,"type":{"name":"list"},"children":[{"name":"item",)"
+      R"("nullable":true,"type":{"name":"binary"},"children":[],"view":true}]},)"
+      R"({"name":"p","nullable":true,"type":{"name":"utf8"},"children":[]}]})";
+  const auto schema = SchemaFromJson(json).ValueOrDie();
+  EXPECT_TRUE(schema->field(0)->type()->Equals(arrow::utf8()));
+  EXPECT_TRUE(schema->field(1)->type()->Equals(arrow::list(arrow::binary())));
+  EXPECT_TRUE(IsDeclaredView(*schema->field(0)));
+  EXPECT_TRUE(IsDeclaredView(*schema->field(1)->type()->field(0)));
+  EXPECT_FALSE(IsDeclaredView(*schema->field(2)));
+  EXPECT_EQ(SchemaToJson(*schema).ValueOrDie(), json);
+  const auto number =
+      SchemaFromJson(R"({"fields":[{"name":"n","type":{"name":"null"},"view":true}]})");
+  EXPECT_EQ(CodeOf(number.status()), ErrorCode::kSchema);
+  EXPECT_THAT(number.status().message(), HasSubstr("'n'"));
+}
+
+TEST(ArrowTypes, AUnionThatMakesNoSenseIsRefused) {
+  const auto code = [](const std::string& type, const std::string& children) {
+    const std::string json =
+        R"({"fields":[{"name":"u","type":)" + type + R"(,"children":[)" + children + "]}]}";
+    const Status status = SchemaFromJson(json).status();
+    EXPECT_THAT(status.message(), HasSubstr("'u'")) << json;
+    return CodeOf(status);
+  };
+  const std::string a = R"({"name":"a","type":{"name":"bool"}})";
+  for (const char* type :
+       {R"({"name":"union","typeIds":[0]})", R"({"name":"union","mode":"BOTH","typeIds":[0]})",
+        R"({"name":"union","mode":"DENSE"})", R"({"name":"union","mode":"DENSE","typeIds":[128]})",
+        R"({"name":"union","mode":"DENSE","typeIds":[-1]})",
+        R"({"name":"union","mode":"DENSE","typeIds":[0,1]})"}) {
+    EXPECT_EQ(code(type, a), ErrorCode::kSchema) << type;
+  }
+  EXPECT_EQ(code(R"({"name":"union","mode":"DENSE","typeIds":[4,4]})", a + "," + a),
+            ErrorCode::kSchema);
+  EXPECT_EQ(code(R"({"name":"union","mode":"SPARSE","typeIds":[]})", ""), ErrorCode::kSchema);
 }
 
 TEST(ArrowTypes, ATypeWithoutJsonIsNotSupported) {

@@ -151,6 +151,26 @@ inline void AppendRandom(arrow::ArrayBuilder* builder, const arrow::Field& field
       }
       break;
     }
+    case Type::DENSE_UNION:
+    case Type::SPARSE_UNION: {
+      auto* members = static_cast<arrow::BasicUnionBuilder*>(builder);
+      const auto mine = static_cast<int>(Below(random, type.num_fields()));
+      const int8_t code = static_cast<const arrow::UnionType&>(type).type_codes()[mine];
+      if (type.id() == Type::DENSE_UNION) {
+        ok(static_cast<arrow::DenseUnionBuilder*>(builder)->Append(code));
+      } else {
+        ok(static_cast<arrow::SparseUnionBuilder*>(builder)->Append(code));
+      }
+      for (int i = 0; i < type.num_fields(); ++i) {
+        arrow::ArrayBuilder* child = members->child_builder(i).get();
+        if (i == mine) {
+          AppendRandom(child, *type.field(i), random, max_text);
+        } else if (type.id() == Type::SPARSE_UNION) {
+          ok(child->AppendEmptyValue());
+        }
+      }
+      break;
+    }
     default:
       FAIL() << type.ToString();
   }
@@ -173,6 +193,8 @@ inline std::vector<std::shared_ptr<arrow::DataType>> AllTypes() {
   const auto nested = arrow::struct_({arrow::field("x", arrow::utf8()),
                                       arrow::field("y", arrow::list(arrow::int16())),
                                       arrow::field("z", arrow::boolean(), false)});
+  const arrow::FieldVector members{arrow::field("n", arrow::int64()),
+                                   arrow::field("t", arrow::utf8()), arrow::field("s", nested)};
   return {arrow::null(),
           arrow::boolean(),
           arrow::int8(),
@@ -209,7 +231,11 @@ inline std::vector<std::shared_ptr<arrow::DataType>> AllTypes() {
           nested,
           arrow::list(nested),
           arrow::map(arrow::utf8(), arrow::int64()),
-          arrow::list(arrow::list(arrow::binary()))};
+          arrow::list(arrow::list(arrow::binary())),
+          arrow::dense_union(members, {5, 0, 127}),
+          arrow::sparse_union(members, {1, 0, 3}),
+          arrow::list(arrow::dense_union(members)),
+          arrow::struct_({arrow::field("u", arrow::sparse_union(members))})};
 }
 
 struct Keyed {
