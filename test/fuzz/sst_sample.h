@@ -17,10 +17,15 @@ struct SstSample {
   FileMeta meta;
   std::string arrow_bytes, idx_bytes;
 
+  static std::shared_ptr<arrow::DataType> Any() {
+    return arrow::dense_union(
+        {arrow::field("flag", arrow::boolean()), arrow::field("number", arrow::int64())}, {7, 2});
+  }
+
   explicit SstSample(Compression compression) {
     schema = arrow::schema({arrow::field("id", arrow::int64(), false),
                             arrow::field("note", arrow::utf8()),
-                            arrow::field("score", arrow::float64())});
+                            arrow::field("score", arrow::float64()), arrow::field("any", Any())});
     codec = Must(KeyCodec::Make(schema, {0}));
     auto files = std::make_shared<io::MemoryFileSystem>();
     Must(files->CreateDirs("/db"));
@@ -40,6 +45,8 @@ struct SstSample {
     arrow::Int64Builder ids;
     arrow::StringBuilder notes;
     arrow::DoubleBuilder scores;
+    const auto any = Must(arrow::MakeBuilder(Any()));
+    auto* dense = static_cast<arrow::DenseUnionBuilder*>(any.get());
     std::vector<SequenceNumber> sequences;
     std::vector<uint8_t> kinds;
     for (int64_t i = 0; i < 200; ++i) {
@@ -47,11 +54,16 @@ struct SstSample {
       // Long enough that some buffers shrink and some do not.
       Must(i % 5 == 0 ? notes.AppendNull() : notes.Append("a note, note " + std::to_string(i)));
       Must(scores.Append(static_cast<double>(i) / 4));
+      Must(dense->Append(i % 3 == 0 ? 7 : 2));
+      auto* child = dense->child_builder(i % 3 == 0 ? 0 : 1).get();
+      Must(i % 3 == 0 ? static_cast<arrow::BooleanBuilder*>(child)->Append(true)
+                      : static_cast<arrow::Int64Builder*>(child)->Append(i));
       sequences.push_back(static_cast<SequenceNumber>(i + 1));
       kinds.push_back(i % 17 == 0 ? 1 : 0);
     }
     const auto rows = arrow::RecordBatch::Make(
-        schema, 200, {Must(ids.Finish()), Must(notes.Finish()), Must(scores.Finish())});
+        schema, 200,
+        {Must(ids.Finish()), Must(notes.Finish()), Must(scores.Finish()), Must(any->Finish())});
     Must(writer->Append(*rows, sequences.data(), kinds.data(), nullptr));
     meta = Must(writer->Finish(1, 200));
     arrow_bytes = Must(files->ReadFile("/db/" + SstArrowName(1)));
@@ -85,7 +97,8 @@ struct SstSample {
     }
     for (int64_t batch = 0; batch < reader->num_batches(); ++batch) {
       MARBLE_RETURN_NOT_OK(reader->ReadBatch(batch).status());
-      for (int column = 0; column < 3; ++column) (void)reader->zone_map(batch, column);
+      for (int column = 0; column < schema->num_fields(); ++column)
+        (void)reader->zone_map(batch, column);
     }
     return reader->Verify();
   }
