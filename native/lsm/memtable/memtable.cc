@@ -140,9 +140,9 @@ void Memtable::AddRows(SequenceNumber sequence, const std::shared_ptr<arrow::Rec
   std::string bytes;
   std::vector<uint32_t> offsets;
   (is_delete ? info_->key_codec : info_->codec)->EncodeAll(*rows, &bytes, &offsets);
-  char* keys = static_cast<char*>(arena_.Allocate(bytes.size()));
-  // An empty key alone has no bytes, and the arena perhaps no memory yet.
-  if (!bytes.empty()) std::memcpy(keys, bytes.data(), bytes.size());
+  // At least one: also a lone empty key lies somewhere.
+  char* keys = static_cast<char*>(arena_.Allocate(std::max<size_t>(bytes.size(), 1)));
+  std::memcpy(keys, bytes.data(), bytes.size());
   const MemtableBatch* batch = nullptr;
   if (!is_delete) batch = &batches_.emplace_back(MemtableBatch{sequence, rows, expires});
   const auto key_at = [&](int64_t row) {
