@@ -57,8 +57,9 @@ class MemoryBudget {
 
  private:
   friend class ChunkCharge;
-  /// Gathered chunks of one pipeline: waiting, being made, being written, held by the file's batch.
-  static constexpr uint64_t kChunksOfPipeline = 5;
+  /// Gathered chunks of one pipeline: waiting, being made, being written, held by the batch of the
+  /// file that is written and of two that wait for their index or get it.
+  static constexpr uint64_t kChunksOfPipeline = 7;
   static constexpr uint64_t kLeastChunkBytes = 64 << 10;
   static constexpr uint64_t kMostChunkBytes = 8 << 20;
 

@@ -7,6 +7,8 @@ namespace {
 
 /// Chunks that may wait in front of a stage: each refers to, or holds, up to 8 MiB.
 constexpr size_t kBuffer = 2;
+/// Files that may wait for their index: each holds the hashes of its keys and its last batch.
+constexpr size_t kFilesBuffer = 1;
 
 }  // namespace
 
@@ -14,8 +16,10 @@ RunPipeline::RunPipeline(
     task::TaskScheduler* scheduler, const std::shared_ptr<const TableInfo>& info,
     RunPipelineOptions options,
     const std::function<std::unique_ptr<RowProducer>(RunBuilder*)>& make_producer)
-    : budget_(options.budget),
+    : info_(info),
+      budget_(options.budget),
       wrote_(std::move(options.wrote)),
+      written_(options.writer),
       builder_(info, options.writer.hidden, options.max_file_bytes,
                budget_ == nullptr ? RunBuilder::kChunkBytes : budget_->chunk_bytes()),
       writer_(info, std::move(options.writer)),
@@ -25,26 +29,33 @@ RunPipeline::RunPipeline(
   pipeline.priority = options.priority;
   task::StageOptions stage;
   stage.buffer = kBuffer;
-  pipeline_ =
-      task::PipelineFrom<RunChunk>(scheduler, pipeline, {},
-                                   [this](task::StageContext&) { return NextChunk(); })
-          .Then<WritableChunk>(stage,
-                               [this](RunChunk chunk, task::Emitter<WritableChunk>& out) -> Status {
-                                 MARBLE_ASSIGN_OR_RETURN(WritableChunk gathered,
-                                                         GatherChunk(std::move(chunk), budget_));
-                                 out.Emit(std::move(gathered));
-                                 return Status::OK();
-                               })
-          .Into(
-              stage,
-              [this](const WritableChunk& chunk, task::StageContext&) -> Status {
-                MARBLE_ASSIGN_OR_RETURN(const uint64_t bytes, writer_.Write(chunk));
-                return wrote_ && bytes > 0 ? wrote_(bytes) : Status::OK();
-              },
-              [this](task::StageContext&) -> Status {
-                MARBLE_ASSIGN_OR_RETURN(files_, writer_.Finish());
-                return Status::OK();
-              });
+  task::StageOptions index;
+  index.buffer = kFilesBuffer;
+  using FullFile = std::unique_ptr<SstWriter>;
+  pipeline_ = task::PipelineFrom<RunChunk>(scheduler, pipeline, {},
+                                           [this](task::StageContext&) { return NextChunk(); })
+                  .Then<WritableChunk>(
+                      stage,
+                      [this](RunChunk chunk, task::Emitter<WritableChunk>& out) -> Status {
+                        MARBLE_ASSIGN_OR_RETURN(WritableChunk gathered,
+                                                GatherChunk(*info_, std::move(chunk), budget_));
+                        out.Emit(std::move(gathered));
+                        return Status::OK();
+                      })
+                  .Then<FullFile>(
+                      stage,
+                      [this](const WritableChunk& chunk, task::Emitter<FullFile>& out) -> Status {
+                        MARBLE_ASSIGN_OR_RETURN(const uint64_t bytes, writer_.Write(chunk));
+                        if (FullFile full = writer_.TakeFull()) out.Emit(std::move(full));
+                        return wrote_ && bytes > 0 ? wrote_(bytes) : Status::OK();
+                      },
+                      [this](task::Emitter<FullFile>& out) -> Status {
+                        if (FullFile last = writer_.TakeLast()) out.Emit(std::move(last));
+                        return Status::OK();
+                      })
+                  .Into(index, [this](const FullFile& file, task::StageContext&) -> Status {
+                    return written_.Add(file.get());
+                  });
 }
 
 Result<std::optional<RunChunk>> RunPipeline::NextChunk() {
@@ -60,7 +71,7 @@ Result<std::optional<RunChunk>> RunPipeline::NextChunk() {
 
 Result<std::vector<FileMeta>> RunPipeline::Finish() {
   MARBLE_RETURN_NOT_OK(pipeline_->Wait());
-  return std::move(files_);
+  return written_.Take();
 }
 
 }  // namespace marble::lsm

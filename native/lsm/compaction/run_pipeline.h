@@ -1,7 +1,8 @@
 // The pipeline that flushes, compactions and bulk loads are: produce sorted row versions → gather
-// them into batches → write SSTables. Its stages are sliced tasks (task/pipeline.h), so that a long
-// compaction lets flushes in between, and gathering and writing overlap with merging where a thread
-// is free.
+// them into batches, and hash their keys → write them → build a file's index and sync it. Its
+// stages are sliced tasks (task/pipeline.h), so that a long compaction lets flushes in between, and
+// the stages overlap where a thread is free: a file is indexed and synced while the next one is
+// written.
 #pragma once
 
 #include <functional>
@@ -46,13 +47,14 @@ class RunPipeline {
  private:
   Result<std::optional<RunChunk>> NextChunk();
 
+  const std::shared_ptr<const TableInfo> info_;
   MemoryBudget* const budget_;
   const std::function<Status(uint64_t)> wrote_;
+  RunFiles written_;
   RunBuilder builder_;
   RunWriter writer_;
   std::unique_ptr<RowProducer> producer_;
   bool ended_ = false;
-  std::vector<FileMeta> files_;
   std::unique_ptr<task::Pipeline> pipeline_;  // ends first: its stages use the rest
 };
 

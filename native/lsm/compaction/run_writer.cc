@@ -9,12 +9,34 @@
 
 namespace marble::lsm {
 
-Result<WritableChunk> GatherChunk(RunChunk chunk, MemoryBudget* budget) {
+namespace {
+
+/// What a table's options say of its files' indexes; the rest is to be filled in.
+SstWriterOptions IndexOptions(const TableInfo& info) {
+  const TableOptions& table = info.descriptor.options;
+  SstWriterOptions options;
+  options.bloom_bits_per_key = table.bloom_bits_per_key;
+  options.point_index = table.point_index;
+  options.zone_maps = table.zone_maps;
+  return options;
+}
+
+}  // namespace
+
+Result<WritableChunk> GatherChunk(const TableInfo& info, RunChunk chunk, MemoryBudget* budget) {
   WritableChunk out;
-  out.charge = ChunkCharge(budget, chunk.bytes);
+  uint64_t bytes = chunk.bytes;
   if (!chunk.rows.empty()) {
     MARBLE_ASSIGN_OR_RETURN(out.batches, chunk.rows.Finish());
+    if (info.keyed()) {
+      const bool hashes = IndexOptions(info).hashes_keys();
+      for (const auto& batch : out.batches) {
+        out.keys.push_back(EncodedKeys::Of(*info.codec, *batch, hashes));
+        bytes += out.keys.back().memory();
+      }
+    }
   }
+  out.charge = ChunkCharge(budget, bytes);
   out.sequences = std::move(chunk.sequences);
   out.kinds = std::move(chunk.kinds);
   out.expires = std::move(chunk.expires);
@@ -25,19 +47,9 @@ Result<WritableChunk> GatherChunk(RunChunk chunk, MemoryBudget* budget) {
 RunWriter::RunWriter(std::shared_ptr<const TableInfo> info, RunWriterOptions options)
     : info_(std::move(info)), options_(std::move(options)) {}
 
-RunWriter::~RunWriter() {
-  if (finished_) return;
-  if (writer_ != nullptr) writer_->Abandon();
-  for (const FileMeta& file : files_) {
-    // What fails here is an orphan that the next open removes.
-    (void)options_.file_system->Remove(options_.dir + "/" + SstArrowName(file.number));
-    (void)options_.file_system->Remove(options_.dir + "/" + SstIdxName(file.number));
-  }
-}
-
 Status RunWriter::OpenFile(const arrow::RecordBatch& first_rows) {
   const TableDescriptor& table = info_->descriptor;
-  SstWriterOptions options;
+  SstWriterOptions options = IndexOptions(*info_);
   options.file_system = options_.file_system;
   options.dir = options_.dir;
   options.number = options_.next_number();
@@ -55,9 +67,6 @@ Status RunWriter::OpenFile(const arrow::RecordBatch& first_rows) {
         table.is_state_family ? limits::kStateBatchBytes : limits::kTableBatchBytes;
   }
   options.batch_bytes = std::min(options.batch_bytes, options_.max_batch_bytes);
-  options.bloom_bits_per_key = table.options.bloom_bits_per_key;
-  options.point_index = table.options.point_index;
-  options.zone_maps = table.options.zone_maps;
   int codec_level = options_.level;
   if (options_.codec_level) {
     std::string key;
@@ -78,34 +87,37 @@ Result<uint64_t> RunWriter::Write(const WritableChunk& chunk) {
     if (writer_ == nullptr) MARBLE_RETURN_NOT_OK(OpenFile(*chunk.batches.front()));
     const uint64_t before = writer_->EstimatedBytes();
     size_t done = 0;
-    for (const auto& batch : chunk.batches) {
+    for (size_t i = 0; i < chunk.batches.size(); ++i) {
+      const arrow::RecordBatch& batch = *chunk.batches[i];
       MARBLE_RETURN_NOT_OK(
-          writer_->Append(*batch, options_.hidden.seq ? chunk.sequences.data() + done : nullptr,
+          writer_->Append(batch, options_.hidden.seq ? chunk.sequences.data() + done : nullptr,
                           options_.hidden.kind ? chunk.kinds.data() + done : nullptr,
-                          options_.hidden.expires ? chunk.expires.data() + done : nullptr));
-      done += static_cast<size_t>(batch->num_rows());
+                          options_.hidden.expires ? chunk.expires.data() + done : nullptr,
+                          chunk.keys.empty() ? nullptr : &chunk.keys[i]));
+      done += static_cast<size_t>(batch.num_rows());
     }
     bytes = writer_->EstimatedBytes() - before;
   }
   // The builder only estimates; what a file may have at most is kept here.
   const bool too_large = writer_ != nullptr && writer_->EstimatedBytes() >= limits::kMaxSstBytes;
-  if (writer_ != nullptr && (chunk.ends_file || too_large)) MARBLE_RETURN_NOT_OK(FinishFile());
+  if (chunk.ends_file || too_large) full_ = std::move(writer_);
   return bytes;
 }
 
-Status RunWriter::FinishFile() {
+Status RunFiles::Add(SstWriter* writer) {
   const task::BlockingScope blocking;  // fsync
   MARBLE_ASSIGN_OR_RETURN(FileMeta meta,
-                          writer_->Finish(options_.min_sequence, options_.max_sequence));
-  files_.push_back(std::move(meta));
-  writer_.reset();
+                          writer->Finish(options_.min_sequence, options_.max_sequence));
+  metas_.push_back(std::move(meta));
   return Status::OK();
 }
 
-Result<std::vector<FileMeta>> RunWriter::Finish() {
-  if (writer_ != nullptr) MARBLE_RETURN_NOT_OK(FinishFile());
-  finished_ = true;
-  return files_;
+RunFiles::~RunFiles() {
+  for (const FileMeta& file : metas_) {
+    // What fails here is an orphan that the next open removes.
+    (void)options_.file_system->Remove(options_.dir + "/" + SstArrowName(file.number));
+    (void)options_.file_system->Remove(options_.dir + "/" + SstIdxName(file.number));
+  }
 }
 
 }  // namespace marble::lsm

@@ -1,5 +1,7 @@
-// Writes the chunks of a sorted run (run_builder.h) into SSTables, in order. One thread at a time.
-// Files are removed by the destructor unless Finish has succeeded.
+// Writes the chunks of a sorted run (run_builder.h) into SSTables, in order. What a file needs is
+// done in three steps, which the pipeline (run_pipeline.h) overlaps: gather a chunk's rows and hash
+// their keys (GatherChunk), write them (RunWriter), build the index of a file that has all its rows
+// and sync it (RunFiles).
 #pragma once
 
 #include <arrow/type_fwd.h>
@@ -8,6 +10,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "lsm/compaction/run_builder.h"
@@ -34,35 +37,55 @@ struct RunWriterOptions {
 /// A chunk as record batches, with the versions of their rows.
 struct WritableChunk {
   std::vector<std::shared_ptr<arrow::RecordBatch>> batches;
+  std::vector<EncodedKeys> keys;  // of each batch; empty without a primary key
   std::vector<SequenceNumber> sequences;
   std::vector<uint8_t> kinds;
   std::vector<int64_t> expires;
   bool ends_file = false;
   ChunkCharge charge;
 };
-/// Gather a chunk's rows; what it referred to is not needed any more then. Any thread. With a
-/// budget, the rows are counted as long as the result lives.
-Result<WritableChunk> GatherChunk(RunChunk chunk, MemoryBudget* budget = nullptr);
+/// Gather a chunk's rows and encode their keys; what it referred to is not needed any more then.
+/// Any thread. With a budget, the rows and keys are counted as long as the result lives.
+Result<WritableChunk> GatherChunk(const TableInfo& info, RunChunk chunk,
+                                  MemoryBudget* budget = nullptr);
 
+/// One thread at a time.
 class RunWriter {
  public:
   RunWriter(std::shared_ptr<const TableInfo> info, RunWriterOptions options);
-  ~RunWriter();
 
   /// The bytes that it added to a file, about.
   Result<uint64_t> Write(const WritableChunk& chunk);
-  /// The files, fsynced (the directory is not); empty when there was no row.
-  Result<std::vector<FileMeta>> Finish();
+  /// After each Write: a file that has all of its rows, for RunFiles; null: there is none.
+  std::unique_ptr<SstWriter> TakeFull() { return std::move(full_); }
+  /// After the last: the file that was begun; null: there is none.
+  std::unique_ptr<SstWriter> TakeLast() { return std::move(writer_); }
 
  private:
   Status OpenFile(const arrow::RecordBatch& first_rows);
-  Status FinishFile();
 
   const std::shared_ptr<const TableInfo> info_;
   const RunWriterOptions options_;
-  std::unique_ptr<SstWriter> writer_;
-  std::vector<FileMeta> files_;
-  bool finished_ = false;
+  std::unique_ptr<SstWriter> writer_;  // removes its file when it is dropped unfinished
+  std::unique_ptr<SstWriter> full_;
+};
+
+/// The complete files of a run, removed by the destructor unless taken. One thread at a time.
+class RunFiles {
+ public:
+  explicit RunFiles(const RunWriterOptions& options) : options_(options) {}
+  ~RunFiles();
+  RunFiles(const RunFiles&) = delete;
+  RunFiles& operator=(const RunFiles&) = delete;
+
+  /// Build the file's index and sync both (the directory is not).
+  Status Add(SstWriter* writer);
+  /// In the order in which they were added, and no longer this object's to remove.
+  std::vector<FileMeta> Take() { return std::exchange(metas_, {}); }
+
+ private:
+  const RunWriterOptions options_;
+  std::vector<FileMeta> metas_;
 };
 
 }  // namespace marble::lsm

@@ -11,7 +11,6 @@
 #include <arrow/record_batch.h>
 #include <arrow/util/byte_size.h>
 
-#include "base/hash.h"
 #include "base/limits.h"
 #include "lsm/sst/batch_layout.h"
 #include "lsm/sst/bloom_filter.h"
@@ -55,7 +54,7 @@ class SstWriterImpl : public SstWriter {
 
   Status Start();
   Status Append(const arrow::RecordBatch& rows, const SequenceNumber* sequences,
-                const uint8_t* kinds, const int64_t* expires) override;
+                const uint8_t* kinds, const int64_t* expires, const EncodedKeys* keys) override;
   uint64_t EstimatedBytes() const override {
     return (stream_ == nullptr ? 0 : stream_->size()) + pending_bytes_;
   }
@@ -66,7 +65,7 @@ class SstWriterImpl : public SstWriter {
  private:
   Status CheckRows(const arrow::RecordBatch& rows, const SequenceNumber* sequences,
                    const uint8_t* kinds, const int64_t* expires) const;
-  Status IndexKeys(const arrow::RecordBatch& rows, const SequenceNumber* sequences);
+  Status IndexKeys(const EncodedKeys& keys, const SequenceNumber* sequences);
   Status WriteBatch();
   Status WriteRows(const std::shared_ptr<arrow::RecordBatch>& batch);
   Status WriteIdx(const SstProperties& properties, FileMeta* meta);
@@ -101,8 +100,6 @@ class SstWriterImpl : public SstWriter {
   int64_t max_expires_ = 0;
 
   // Of the keys.
-  std::string key_bytes_;
-  std::vector<uint32_t> key_offsets_;
   std::string min_key_;
   std::string last_key_;
   SequenceNumber last_sequence_ = 0;
@@ -193,16 +190,12 @@ Status SstWriterImpl::CheckRows(const arrow::RecordBatch& rows, const SequenceNu
 }
 
 /// Order, bounds, sparse keys and hashes of the rows' keys.
-Status SstWriterImpl::IndexKeys(const arrow::RecordBatch& rows, const SequenceNumber* sequences) {
-  key_bytes_.clear();
-  key_offsets_.clear();
-  options_.codec->EncodeAll(rows, &key_bytes_, &key_offsets_);
-  const bool hashes = options_.bloom_bits_per_key > 0 || options_.point_index;
+Status SstWriterImpl::IndexKeys(const EncodedKeys& keys, const SequenceNumber* sequences) {
+  const bool hashes = options_.hashes_keys();
   std::string_view last = last_key_;
-  for (int64_t i = 0; i < rows.num_rows(); ++i) {
-    const std::string_view key(key_bytes_.data() + key_offsets_[i],
-                               key_offsets_[i + 1] - key_offsets_[i]);
-    const uint64_t row = rows_ + static_cast<uint64_t>(i);
+  for (size_t i = 0; i < keys.size(); ++i) {
+    const std::string_view key = keys.key(i);
+    const uint64_t row = rows_ + i;
     const int order = row == 0 ? -1 : last.compare(key);
     if (order > 0) {
       return MakeError(ErrorCode::kInternal,
@@ -223,23 +216,31 @@ Status SstWriterImpl::IndexKeys(const arrow::RecordBatch& rows, const SequenceNu
           first_rows_.push_back(static_cast<uint32_t>(k));
         }
       }
-      if (hashes) hashes_.push_back(HashKey(key));
+      if (hashes) hashes_.push_back(keys.hashes[i]);
       if (distinct_keys_ != row) first_rows_.push_back(static_cast<uint32_t>(row));
       ++distinct_keys_;
     }
     last = key;
     if (sequences != nullptr) last_sequence_ = sequences[i];
   }
-  if (rows.num_rows() > 0) last_key_ = std::string(last);
+  if (keys.size() > 0) last_key_ = std::string(last);
   return Status::OK();
 }
 
 Status SstWriterImpl::Append(const arrow::RecordBatch& rows, const SequenceNumber* sequences,
-                             const uint8_t* kinds, const int64_t* expires) {
+                             const uint8_t* kinds, const int64_t* expires,
+                             const EncodedKeys* keys) {
   MARBLE_RETURN_NOT_OK(CheckRows(rows, sequences, kinds, expires));
   const int64_t n = rows.num_rows();
   if (n == 0) return Status::OK();
-  if (options_.codec != nullptr) MARBLE_RETURN_NOT_OK(IndexKeys(rows, sequences));
+  if (options_.codec != nullptr) {
+    EncodedKeys own;
+    if (keys == nullptr) {
+      own = EncodedKeys::Of(*options_.codec, rows, options_.hashes_keys());
+      keys = &own;
+    }
+    MARBLE_RETURN_NOT_OK(IndexKeys(*keys, sequences));
+  }
   rows_ += static_cast<uint64_t>(n);
 
   MARBLE_ASSIGN_OR_RETURN(const int64_t bytes, arrow::util::ReferencedBufferSize(rows));

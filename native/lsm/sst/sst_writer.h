@@ -10,6 +10,7 @@
 
 #include "base/key_codec.h"
 #include "io/file_system.h"
+#include "lsm/sst/encoded_keys.h"
 #include "lsm/sst/sst_format.h"
 
 namespace marble::lsm {
@@ -34,6 +35,9 @@ struct SstWriterOptions {
   std::vector<int> key_columns = {};     // the codec's, in key order; empty without a codec
   std::vector<uint32_t> field_ids = {};  // of the columns; empty: 1, 2, 3 …
   std::shared_ptr<io::FileSystem> file_system = io::FileSystem::Local();
+
+  /// Whether its index has something by the hash of a key.
+  bool hashes_keys() const { return bloom_bits_per_key > 0 || point_index; }
 };
 
 class SstWriter {
@@ -45,13 +49,16 @@ class SstWriter {
   /// without write_seq; `kinds` null: all puts (tombstones need write_kind, and may carry nulls
   /// in all columns but the key's); `expires` null or 0: never (others need write_expires).
   /// Several versions of a key need write_seq, newest first. The rows' buffers are shared, not
-  /// copied, until their batch is full. After an error only Abandon is allowed.
+  /// copied, until their batch is full. `keys`: of these rows, hashed if the options ask for
+  /// it; null: the writer encodes them. After an error only Abandon is allowed.
   virtual Status Append(const arrow::RecordBatch& rows, const SequenceNumber* sequences,
-                        const uint8_t* kinds, const int64_t* expires) = 0;
+                        const uint8_t* kinds, const int64_t* expires,
+                        const EncodedKeys* keys = nullptr) = 0;
   /// Bytes of .arrow written or buffered so far, for cutting files.
   virtual uint64_t EstimatedBytes() const = 0;
   virtual uint64_t rows() const = 0;
-  /// Write the rest and the .idx; fsync both (not the directory). At least one row is needed.
+  /// Write the rest, build the index and write the .idx; fsync both (not the directory). At least
+  /// one row is needed.
   virtual Result<FileMeta> Finish(SequenceNumber min_sequence, SequenceNumber max_sequence) = 0;
   /// Remove what was written. Harmless after Finish.
   virtual void Abandon() = 0;

@@ -11,6 +11,7 @@
 
 #include "base/hash.h"
 #include "db_fixture.h"
+#include "io/forwarding_file_system.h"
 #include "lsm/compaction/executor.h"
 #include "lsm/compaction/rate_limiter.h"
 #include "lsm/table_state.h"
@@ -73,8 +74,12 @@ class CompactionJobTest : public ::testing::Test {
   SstFileRef Write(RunBuilder* builder, const RunWriterOptions& options) {
     builder->Finish();
     RunWriter writer(info_, options);
-    while (builder->has_chunks()) Must(writer.Write(Must(GatherChunk(builder->TakeChunk()))));
-    return Open(Must(writer.Finish()).at(0));
+    RunFiles files(options);
+    while (builder->has_chunks()) {
+      Must(writer.Write(Must(GatherChunk(*info_, builder->TakeChunk()))));
+      if (const auto full = writer.TakeFull()) Must(files.Add(full.get()));
+    }
+    return Open(files.Take().at(0));
   }
   /// A file of these rows, in order. With `seq`, they keep their sequences.
   SstFileRef File(const std::vector<Row>& rows, bool seq = false) {
@@ -307,6 +312,52 @@ TEST_F(CompactionJobTest, PartsInParallelGiveTheIdenticalContent) {
     }
     EXPECT_GT(threads.size(), 1u) << parts;
   }
+}
+
+/// Holds up the index of the first file (for which the file is mapped) until a second was begun.
+class HoldsUpFirstIndex : public io::ForwardingFileSystem {
+ public:
+  using ForwardingFileSystem::ForwardingFileSystem;
+
+  Result<std::unique_ptr<io::WritableFile>> Create(const std::string& path) override {
+    if (path.ends_with(".arrow")) {
+      const std::lock_guard lock(mutex_);
+      ++begun_;
+      came_.notify_all();
+    }
+    return ForwardingFileSystem::Create(path);
+  }
+  Result<std::shared_ptr<io::MappedFile>> Map(const std::string& path) override {
+    if (path.ends_with(".arrow")) {
+      std::unique_lock lock(mutex_);
+      if (!waited_) {
+        overlapped_ = came_.wait_for(lock, std::chrono::minutes(1), [&] { return begun_ > 1; });
+      }
+      waited_ = true;
+    }
+    return ForwardingFileSystem::Map(path);
+  }
+  bool overlapped() const { return overlapped_; }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable came_;
+  int begun_ = 0;
+  bool waited_ = false;
+  bool overlapped_ = false;
+};
+
+TEST_F(CompactionJobTest, AFileIsIndexedWhileTheNextIsWritten) {
+  CompactionJob job = NewJob();
+  job.runs = {{File(ManyRows(0, 40'000, 1, 9))}, {File(ManyRows(0, 40'000, 3, 5))}};
+  job.file_bytes = 200'000;
+  job.max_parts = 1;
+  const std::vector<Row> rows = Run(job);
+  const auto file_system = std::make_shared<HoldsUpFirstIndex>(io::FileSystem::Local());
+  job.file_system = file_system;
+  EXPECT_TRUE(Run(job) == rows);
+  EXPECT_GT(metas_.size(), 2u);
+  EXPECT_TRUE(file_system->overlapped());
 }
 
 TEST_F(CompactionJobTest, AFailedOrCancelledJobLeavesNoFile) {
