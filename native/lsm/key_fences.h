@@ -31,6 +31,45 @@ inline size_t SharedPrefix(std::string_view a, std::string_view b) {
                              a.begin());
 }
 
+/// The first i of [begin, end) for which `less(i)` is false, `end` if there is none; true comes
+/// before false. Few calls if that is near `guess`, and about those of a binary search elsewhere.
+template <typename Index, typename Less>
+Index SearchNear(Index begin, Index end, Index guess, const Less& less) {
+  if (begin >= end) return end;
+  constexpr Index kStep = 4;
+  guess = std::clamp<Index>(guess, begin, end - 1);
+  if (less(guess)) {
+    begin = guess + 1;
+    for (Index step = kStep; end - begin >= step; step *= kStep) {
+      const Index probe = begin + step - 1;
+      if (!less(probe)) {
+        end = probe;
+        break;
+      }
+      begin = probe + 1;
+    }
+  } else {
+    end = guess;
+    for (Index step = kStep; end - begin >= step; step *= kStep) {
+      const Index probe = end - step;
+      if (less(probe)) {
+        begin = probe + 1;
+        break;
+      }
+      end = probe;
+    }
+  }
+  while (begin < end) {
+    const Index middle = begin + (end - begin) / 2;
+    if (less(middle)) {
+      begin = middle + 1;
+    } else {
+      end = middle;
+    }
+  }
+  return begin;
+}
+
 class KeyFences {
  public:
   KeyFences() = default;
@@ -61,8 +100,29 @@ class KeyFences {
   }
   /// The same of a key that begins with what is shared.
   std::pair<size_t, size_t> FindPrefix(uint64_t behind_shared) const {
-    const auto [low, high] = std::equal_range(prefixes_.begin(), prefixes_.end(), behind_shared);
-    return {low - prefixes_.begin(), high - prefixes_.begin()};
+    // Where a search goes cannot be predicted: no branches.
+    const uint64_t* low = prefixes_.data();
+    for (size_t left = prefixes_.size(); left > 0;) {
+      const size_t half = left - left / 2;  // of what is left, rounded up
+      low += low[half - 1] < behind_shared ? half : 0;
+      left -= half;
+    }
+    const auto first = prefixes_.begin() + (low - prefixes_.data());
+    auto last = first;
+    if (first != prefixes_.end() && *first == behind_shared) {
+      last = std::upper_bound(first, prefixes_.end(), behind_shared);
+    }
+    return {first - prefixes_.begin(), last - prefixes_.begin()};
+  }
+  /// If every `interval`-th key of many was added: about how many of those from key `low` - 1 on
+  /// are less than a key that lies before key `low`, were they evenly spread.
+  size_t Guess(size_t low, uint64_t behind_shared, size_t interval) const {
+    if (low == 0 || low >= size()) return interval / 2;
+    const uint64_t from = prefixes_[low - 1];
+    const uint64_t to = prefixes_[low];
+    if (behind_shared <= from || behind_shared >= to) return behind_shared <= from ? 0 : interval;
+    return static_cast<size_t>(static_cast<double>(behind_shared - from) /
+                               static_cast<double>(to - from) * static_cast<double>(interval));
   }
 
  private:

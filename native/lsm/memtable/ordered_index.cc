@@ -9,6 +9,8 @@ namespace {
 /// The skip list may have so many nodes, or a share of the array's, before both are merged.
 constexpr size_t kMinAdded = 256;
 constexpr size_t kShareOfArray = 8;
+/// Nodes to fetch at once after a seek in one of several runs: each gives few of what is read.
+constexpr size_t kFirstNodesOfSeveral = 3;
 }  // namespace
 
 OrderedIndex::OrderedIndex() : latest_(std::make_shared<Content>()) { content_.Store(latest_); }
@@ -43,11 +45,34 @@ void OrderedIndex::CatchUp(KeyNode* newest) {
   last_seen_.store(newest, std::memory_order_release);
 }
 
-void OrderedIndex::Cursor::SeekGE(std::string_view key) {
+void OrderedIndex::Cursor::Search(std::string_view key, const SortedNodes::Place& place) {
   forward_ = true;
-  at_ = key.empty() ? 0 : content_->sorted.LowerBound(key);
-  added_ = key.empty() ? content_->added.First() : content_->added.LowerBound(key);
-  ahead_.Begin(content_->sorted, at_);
+  at_ = content_->sorted.LowerBound(place, key);
+  added_ = content_->added.LowerBound(key);
+}
+
+void OrderedIndex::Cursor::PrepareSeek(std::string_view key, int step) {
+  const SortedNodes& sorted = content_->sorted;
+  switch (step) {
+    case 0:
+      place_ = sorted.Narrow(key);
+      sorted.Prefetch(place_);
+      break;
+    case 1:
+      Search(key, place_);
+      ahead_.Begin(sorted, at_, kFirstNodesOfSeveral);
+      prepared_ = true;
+      break;
+    default:
+      if (at_ < sorted.size()) sorted.PrefetchKey(at_);
+  }
+}
+
+void OrderedIndex::Cursor::SeekGE(std::string_view key) {
+  if (!std::exchange(prepared_, false)) {
+    Search(key, content_->sorted.Narrow(key));
+    ahead_.Begin(content_->sorted, at_);
+  }
   ChooseFirst();
 }
 
@@ -68,9 +93,7 @@ void OrderedIndex::Cursor::SeekToLast() {
 void OrderedIndex::Cursor::Next() {
   if (!forward_) {
     const std::string_view key = node_->key();
-    forward_ = true;
-    at_ = content_->sorted.LowerBound(key);
-    added_ = content_->added.LowerBound(key);
+    Search(key, content_->sorted.Narrow(key));
     ahead_.Begin(content_->sorted, at_);
     ChooseFirst();
   }

@@ -42,8 +42,9 @@ class OrderedIndex {
     const KeyNode& node() const { return *node_; }
     /// The first key >= `key` (empty: the first).
     void SeekGE(std::string_view key);
-    /// Fetch what SeekGE will compare first.
-    void PrefetchSeek(std::string_view key) const { content_->sorted.PrefetchSearch(key); }
+    /// SeekGE in steps (0, 1, 2): each fetches what the next one reads. SeekGE of the same key, and
+    /// no other call, has to follow.
+    void PrepareSeek(std::string_view key, int step);
     /// The last key < `key`.
     void SeekLT(std::string_view key);
     void SeekToLast();
@@ -51,6 +52,7 @@ class OrderedIndex {
     void Prev();
 
    private:
+    void Search(std::string_view key, const SortedNodes::Place& place);
     void ChooseFirst();
     void ChooseLast();
 
@@ -58,6 +60,8 @@ class OrderedIndex {
     const KeyNode* node_ = nullptr;
     bool forward_ = true;
     bool in_added_ = false;  // where the node is
+    bool prepared_ = false;
+    SortedNodes::Place place_;
     // Forwards, the next of each; backwards, the array's next stands before `at_`.
     size_t at_ = 0;
     SortedNodes::Ahead ahead_;

@@ -97,33 +97,38 @@ void SortedNodes::MakeFences() {
   }
 }
 
-SortedNodes::Block SortedNodes::Search(uint64_t prefix) const {
-  const auto [low, high] = fences_.FindPrefix(prefix);
-  // Behind the last fence below there may be equals, before the first fence that is one.
-  return {low == 0 ? 0 : (low - 1) * kFenceInterval,
-          std::min(high * kFenceInterval, entries_.size())};
-}
-
-size_t SortedNodes::LowerBound(std::string_view key) const {
-  if (entries_.empty()) return 0;
+SortedNodes::Place SortedNodes::Narrow(std::string_view key) const {
+  Place place;
+  if (entries_.empty()) return place;
   const int order = fences_.CompareShared(key);
-  if (order != 0) return order < 0 ? 0 : entries_.size();
-  const uint64_t prefix = KeyPrefix(key.substr(shared_));
-  const Block block = Search(prefix);
-  const auto less = [&](const Entry& entry) {
-    return entry.prefix != prefix ? entry.prefix < prefix : entry.node->key() < key;
-  };
-  return static_cast<size_t>(
-      std::partition_point(entries_.begin() + block.begin, entries_.begin() + block.end, less) -
-      entries_.begin());
+  if (order != 0) {
+    place.begin = place.end = place.guess = order < 0 ? 0 : entries_.size();
+    return place;
+  }
+  place.prefix = KeyPrefix(key.substr(shared_));
+  const auto [low, high] = fences_.FindPrefix(place.prefix);
+  // Behind the last fence below there may be equals, before the first fence that is one.
+  place.begin = low == 0 ? 0 : (low - 1) * kFenceInterval;
+  place.end = std::min(high * kFenceInterval, entries_.size());
+  place.guess = place.begin + fences_.Guess(low, place.prefix, kFenceInterval);
+  return place;
 }
 
-void SortedNodes::PrefetchSearch(std::string_view key) const {
-  if (entries_.empty() || fences_.CompareShared(key) != 0) return;
-  const Block block = Search(KeyPrefix(key.substr(shared_)));
+void SortedNodes::Prefetch(const Place& place) const {
+  if (place.begin == place.end) return;
   constexpr size_t kInLine = 64 / sizeof(Entry);
-  const size_t end = std::min(block.end, block.begin + kFenceInterval);
-  for (size_t i = block.begin; i < end; i += kInLine) __builtin_prefetch(&entries_[i]);
+  // Of 64 keys that are evenly spread one lies seldom farther from where it should.
+  constexpr size_t kAround = 6;
+  const size_t begin = std::max(place.begin + kAround, place.guess) - kAround;
+  const size_t end = std::min(place.end, place.guess + kAround);
+  for (size_t i = begin; i < end; i += kInLine) __builtin_prefetch(&entries_[i]);
+}
+
+size_t SortedNodes::LowerBound(const Place& place, std::string_view key) const {
+  return SearchNear(place.begin, place.end, place.guess, [&](size_t i) {
+    const Entry& entry = entries_[i];
+    return entry.prefix != place.prefix ? entry.prefix < place.prefix : entry.node->key() < key;
+  });
 }
 
 }  // namespace marble::lsm

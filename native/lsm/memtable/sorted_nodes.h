@@ -30,11 +30,20 @@ class SortedNodes {
     return entries_.capacity() * sizeof(Entry) + fences_.memory_usage();
   }
 
-  /// The first i whose key is not less; size() when there is none.
-  size_t LowerBound(std::string_view key) const;
+  /// Where the lower bound of a key lies, as far as the fences tell.
+  struct Place {
+    size_t begin = 0;
+    size_t end = 0;
+    size_t guess = 0;
+    uint64_t prefix = 0;  // of the key behind what all keys share
+  };
+  Place Narrow(std::string_view key) const;
+  /// Fetch what LowerBound will most likely compare.
+  void Prefetch(const Place& place) const;
+  /// The first i whose key is not less; size() when there is none. `place`: of the same key.
+  size_t LowerBound(const Place& place, std::string_view key) const;
+  size_t LowerBound(std::string_view key) const { return LowerBound(Narrow(key), key); }
 
-  /// Fetch what LowerBound will compare.
-  void PrefetchSearch(std::string_view key) const;
   /// Fetch a node; once it has arrived, what it points to; then a version's value.
   void PrefetchNode(size_t i) const { __builtin_prefetch(entries_[i].node); }
   void PrefetchKey(size_t i) const {
@@ -49,12 +58,11 @@ class SortedNodes {
   /// Fetches ahead of a walk that goes forwards.
   class Ahead {
    public:
-    /// The walk begins on `i`. It may be short: not much is fetched at once.
-    void Begin(const SortedNodes& nodes, size_t i) {
-      constexpr size_t kFirst = 8;
+    /// The walk begins on `i`. It may be short: `first` nodes are fetched at once.
+    void Begin(const SortedNodes& nodes, size_t i, size_t first = 8) {
       nodes_ = i;
       keys_ = values_ = i + 1;
-      for (const size_t end = std::min(i + kFirst, nodes.size()); nodes_ < end; ++nodes_) {
+      for (const size_t end = std::min(i + first, nodes.size()); nodes_ < end; ++nodes_) {
         nodes.PrefetchNode(nodes_);
       }
     }
@@ -88,11 +96,6 @@ class SortedNodes {
   void SetPrefixes(size_t shared);
   void Sort();
   void MakeFences();
-  struct Block {
-    size_t begin, end;  // entries
-  };
-  /// Where LowerBound is to be found, of a key that begins with what all share.
-  Block Search(uint64_t prefix) const;
   static bool Less(const Entry& a, const Entry& b) {
     return a.prefix != b.prefix ? a.prefix < b.prefix : a.node->key() < b.node->key();
   }

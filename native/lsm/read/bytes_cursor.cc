@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <optional>
+#include <utility>
 
 #include "lsm/sst/bytes_rows.h"
 
@@ -18,10 +19,25 @@ class BytesCursor : public RunCursor {
         bytes_(*file->reader->bytes()),
         total_(file->reader->num_rows()) {}
 
-  void PrefetchSeek(std::string_view key) const override { file_->reader->PrefetchSearch(key); }
+  void PrepareSeek(std::string_view key, int step) override {
+    switch (step) {
+      case 0:
+        file_->reader->PrefetchSearch(key);
+        break;
+      case 1:
+        prepared_.emplace(file_->reader->LowerBound(key));
+        if (prepared_->ok() && **prepared_ < total_) bytes_.PrefetchRow(**prepared_);
+        break;
+      default:
+        break;
+    }
+  }
   Status SeekGE(std::string_view key) override {
     int64_t row = 0;
-    if (!key.empty()) {
+    if (prepared_) {
+      Result<int64_t> found = *std::exchange(prepared_, std::nullopt);
+      MARBLE_ASSIGN_OR_RETURN(row, std::move(found));
+    } else if (!key.empty()) {
       MARBLE_ASSIGN_OR_RETURN(row, file_->reader->LowerBound(key));
     }
     return MoveTo(row);
@@ -105,7 +121,8 @@ class BytesCursor : public RunCursor {
   // What was read last.
   int64_t first_read_ = 0;
   int64_t step_ = 1;
-  std::optional<SstRows> rows_;  // made for PlainRows
+  std::optional<Result<int64_t>> prepared_;  // where SeekGE goes
+  std::optional<SstRows> rows_;              // made for PlainRows
 };
 
 }  // namespace

@@ -1,6 +1,7 @@
 #include "lsm/read/level_cursor.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace marble::lsm {
 namespace {
@@ -17,8 +18,17 @@ class LevelCursor : public RunCursor {
         view_(view),
         columns_(std::move(columns)) {}
 
+  void PrepareSeek(std::string_view key, int step) override {
+    if (step == 0) {
+      Open(std::max(begin_, level_->LowerBound(key)));
+      prepared_ = true;
+    }
+    if (file_ != nullptr) file_->PrepareSeek(key, step);
+  }
   Status SeekGE(std::string_view key) override {
-    Open(key.empty() ? begin_ : std::max(begin_, level_->LowerBound(key)));
+    if (!std::exchange(prepared_, false)) {
+      Open(key.empty() ? begin_ : std::max(begin_, level_->LowerBound(key)));
+    }
     if (file_ != nullptr) MARBLE_RETURN_NOT_OK(file_->SeekGE(key));
     return Forward();
   }
@@ -90,6 +100,7 @@ class LevelCursor : public RunCursor {
   const ReadView view_;
   const ColumnsRef columns_;
   size_t at_ = 0;
+  bool prepared_ = false;            // the file is the one of the seek that comes
   std::unique_ptr<RunCursor> file_;  // null: before the first or behind the last
 };
 

@@ -17,8 +17,10 @@ MergedRuns::MergedRuns(const std::shared_ptr<const TableInfo>& info, const Super
 
 Status MergedRuns::SeekGE(std::string_view key) {
   first_ = kNone;
-  if (runs_.size() > 1 && !key.empty()) {
-    for (size_t i = 0; i < runs_.size(); ++i) runs_[i].PrefetchSeek(key);
+  if (runs_.size() > 1) {
+    for (int step = 0; step < RunCursor::kSeekSteps; ++step) {
+      for (size_t i = 0; i < runs_.size(); ++i) runs_[i].PrepareSeek(key, step);
+    }
   }
   for (size_t i = 0; i < runs_.size(); ++i) MARBLE_RETURN_NOT_OK(runs_[i].SeekGE(key));
   return Start(/*forward=*/true);

@@ -10,7 +10,7 @@ class MemtableCursor : public RunCursor {
   MemtableCursor(std::shared_ptr<Memtable> memtable, const ReadView& view)
       : memtable_(std::move(memtable)), view_(view), cursor_(memtable_->NewCursor()) {}
 
-  void PrefetchSeek(std::string_view key) const override { cursor_.PrefetchSeek(key); }
+  void PrepareSeek(std::string_view key, int step) override { cursor_.PrepareSeek(key, step); }
   Status SeekGE(std::string_view key) override {
     cursor_.SeekGE(key);
     Settle(/*forward=*/true);

@@ -65,8 +65,10 @@ class RunCursor {
   bool valid() const { return valid_; }
   std::string_view key() const { return key_; }
 
-  /// A hint: SeekGE of the key will follow, after the hints of other runs.
-  virtual void PrefetchSeek(std::string_view /*key*/) const {}
+  /// SeekGE in steps, so that the cache misses of several runs overlap: each step (0 to kSeekSteps
+  /// - 1) of all runs, then SeekGE of the same key of all, and no other call between.
+  static constexpr int kSeekSteps = 3;
+  virtual void PrepareSeek(std::string_view /*key*/, int /*step*/) {}
   /// To the first key >= `key`; empty: the first.
   virtual Status SeekGE(std::string_view key) = 0;
   /// To the last key < `key`; empty: the last.

@@ -69,9 +69,10 @@ class BytesRows {
     if (at.key_size == 0) __builtin_prefetch(at.key_offsets + i * 4);
     if (at.value_size == 0) __builtin_prefetch(at.value_offsets + i * 4);
   }
-  /// Fetch the keys of rows [low, high) of a batch, if their places are known.
+  /// Fetch the keys of rows [low, high), as far as they lie in one batch and their places are
+  /// known.
   void PrefetchKeys(int64_t low, int64_t high) const {
-    constexpr int64_t kMost = 2048, kLine = 64;
+    constexpr int64_t kMost = 1024, kLine = 64;
     const Batch& at = batches_[BatchOf(low)];
     const int64_t size = at.key_size.load(std::memory_order_relaxed);
     const int64_t begin = (low - at.first_row) * size;

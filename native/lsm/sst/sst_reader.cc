@@ -731,33 +731,31 @@ Status SstReaderImpl::VerifyBytesOf(size_t batch) const {
 }
 
 /// Rows [low, high) are in one batch, or in two.
-Result<int64_t> SstReaderImpl::LowerBoundOfBytes(std::string_view key, int64_t low,
-                                                 int64_t high) const {
-  if (low >= high) return high;  // behind the last row, perhaps
-  size_t batch = bytes_->BatchOf(low);
-  MARBLE_RETURN_NOT_OK(VerifyBytes(batch));
-  while (low < high) {
-    const int64_t middle = (low + high) / 2;
-    if (middle >= bytes_->batch(batch + 1).first_row || middle < bytes_->batch(batch).first_row) {
-      batch = bytes_->BatchOf(middle);
-      MARBLE_RETURN_NOT_OK(VerifyBytes(batch));
+Result<int64_t> SstReaderImpl::LowerBoundOfBytes(std::string_view key,
+                                                 const RowsOfKey& rows) const {
+  if (rows.low >= rows.high) return rows.high;  // behind the last row, perhaps
+  size_t batch = bytes_->BatchOf(rows.guess);
+  Status status = VerifyBytes(batch);
+  // After an error the search only comes to its end.
+  const int64_t row = SearchNear(rows.low, rows.high, rows.guess, [&](int64_t i) {
+    if (!status.ok()) return false;
+    if (i >= bytes_->batch(batch + 1).first_row || i < bytes_->batch(batch).first_row) {
+      batch = bytes_->BatchOf(i);
+      status = VerifyBytes(batch);
+      if (!status.ok()) return false;
     }
     const BytesRows::Batch& at = bytes_->batch(batch);
-    const auto found = BytesRows::Key(at, middle - at.first_row);
-    if (!found) {
-      return ImpossibleOffsets(file_->path(), middle);
-    }
-    if (*found < key) {
-      low = middle + 1;
-    } else {
-      high = middle;
-    }
-  }
-  return low;
+    const auto found = BytesRows::Key(at, i - at.first_row);
+    if (found) return *found < key;
+    status = ImpossibleOffsets(file_->path(), i);
+    return false;
+  });
+  MARBLE_RETURN_NOT_OK(status);
+  return row;
 }
 
-int64_t SstReaderImpl::LowerBoundOfSparse(std::string_view key) const {
-  if (sparse_->size() == 0) return 0;
+SstReaderImpl::RowsOfKey SstReaderImpl::NarrowBySparse(std::string_view key) const {
+  if (sparse_->size() == 0) return {0, 0, 0};
   std::call_once(fences_made_, [this] {
     const std::string_view first = sparse_->key(0);
     fences_ = KeyFences(first.substr(0, SharedPrefix(first, sparse_->key(sparse_->size() - 1))),
@@ -773,14 +771,28 @@ int64_t SstReaderImpl::LowerBoundOfSparse(std::string_view key) const {
       high = middle;
     }
   }
-  return static_cast<int64_t>(low);
+  if (low == 0) return {0, 0, 0};
+  // It lies behind the last sparse key that is smaller, and not behind the next.
+  constexpr auto kInterval = static_cast<int64_t>(limits::kSparseKeyInterval);
+  const auto from = static_cast<int64_t>(low - 1) * kInterval;
+  RowsOfKey rows;
+  rows.low = from + 1;
+  rows.high = std::min(from + kInterval, num_rows());
+  rows.guess = from + static_cast<int64_t>(fences_.Guess(low, fences_.PrefixOf(key), kInterval));
+  rows.guess = std::clamp(rows.guess, rows.low, std::max(rows.low, rows.high - 1));
+  return rows;
 }
 
 void SstReaderImpl::PrefetchSearch(std::string_view key) const {
   if (bytes() == nullptr || key.empty()) return;
-  const int64_t sparse = LowerBoundOfSparse(key);
-  const int64_t low = std::max<int64_t>(0, sparse - 1) * limits::kSparseKeyInterval;
-  const int64_t high = std::min(sparse * limits::kSparseKeyInterval, num_rows());
+  PrefetchAround(NarrowBySparse(key));
+}
+
+void SstReaderImpl::PrefetchAround(const RowsOfKey& rows) const {
+  // Of 64 keys that are evenly spread one lies seldom farther from where it should.
+  constexpr int64_t kAround = 6;
+  const int64_t low = std::max(rows.low, rows.guess - kAround);
+  const int64_t high = std::min(rows.high, rows.guess + kAround);
   if (low < high) bytes_->PrefetchKeys(low, high);
 }
 
@@ -790,27 +802,22 @@ Result<int64_t> SstReaderImpl::LowerBound(std::string_view key) const {
                      file_->path() + ": a table without a primary key has no keys");
   }
   MARBLE_RETURN_NOT_OK(Load());
-  const int64_t sparse = LowerBoundOfSparse(key);
-  if (sparse == 0) return 0;
-  // The answer lies behind the last sparse key that is smaller, and not behind the next.
-  int64_t low = (sparse - 1) * limits::kSparseKeyInterval + 1;
-  int64_t high = std::min(sparse * limits::kSparseKeyInterval, num_rows());
+  const RowsOfKey rows = NarrowBySparse(key);
   if (bytes_ != nullptr) {
-    if (low < high) bytes_->PrefetchKeys(low, high);
-    return LowerBoundOfBytes(key, low, high);
+    if (rows.low < rows.high) PrefetchAround(rows);
+    return LowerBoundOfBytes(key, rows);
   }
-  if (compressed()) return LowerBoundOfDecoded(key, low, high);
+  if (compressed()) return LowerBoundOfDecoded(key, rows.low, rows.high);
   thread_local std::string scratch;
-  while (low < high) {
-    const int64_t middle = (low + high) / 2;
-    MARBLE_ASSIGN_OR_RETURN(const std::string_view at, KeyOf(Locate(middle), &scratch));
-    if (at < key) {
-      low = middle + 1;
-    } else {
-      high = middle;
-    }
-  }
-  return low;
+  Status status;
+  const int64_t row = SearchNear(rows.low, rows.high, rows.guess, [&](int64_t i) {
+    if (!status.ok()) return false;
+    const Result<std::string_view> at = KeyOf(Locate(i), &scratch);
+    status = at.status();
+    return at.ok() && *at < key;
+  });
+  MARBLE_RETURN_NOT_OK(status);
+  return row;
 }
 
 }  // namespace marble::lsm

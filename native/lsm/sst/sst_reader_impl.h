@@ -151,8 +151,14 @@ class SstReaderImpl : public SstReader, public std::enable_shared_from_this<SstR
   }
   Status VerifyBytesOf(size_t batch) const;
   /// The first sparse key that is not less.
-  int64_t LowerBoundOfSparse(std::string_view key) const;
-  Result<int64_t> LowerBoundOfBytes(std::string_view key, int64_t low, int64_t high) const;
+  /// Where a key's lower bound lies, as far as the sparse keys tell: a row of [low, high], most
+  /// likely about `guess`.
+  struct RowsOfKey {
+    int64_t low, high, guess;
+  };
+  RowsOfKey NarrowBySparse(std::string_view key) const;
+  void PrefetchAround(const RowsOfKey& rows) const;
+  Result<int64_t> LowerBoundOfBytes(std::string_view key, const RowsOfKey& rows) const;
   std::shared_ptr<arrow::RecordBatch> MakeBatch(int64_t batch) const;
   Status TouchKey(const uint8_t* base, const BatchLayout& layout, int64_t row) const;
   Result<std::string_view> KeyOf(RowLocation at, std::string* scratch) const;
