@@ -1,17 +1,18 @@
 // Counters of a database, relaxed atomics: any thread.
 #pragma once
 
-#include <algorithm>
 #include <array>
 #include <atomic>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <utility>
 
 namespace marble::lsm {
 
-/// What every lookup counts. The first threads of the process that look something up have a cache
-/// line each, to which nobody else writes: no locked instruction, which costs a twentieth of a
-/// lookup. Later ones share a line.
+/// What every lookup counts. Some threads of the process that look something up have a cache line
+/// each, to which nobody else writes: no locked instruction, which costs a twentieth of a lookup. A
+/// thread that ends gives its line back; one that finds none free uses a line with the others.
 class LookupCounters {
  public:
   void Add(uint64_t gets, uint64_t negatives) {
@@ -26,6 +27,8 @@ class LookupCounters {
     line.negatives.store(line.negatives.load(std::memory_order_relaxed) + negatives,
                          std::memory_order_relaxed);
   }
+  /// Whether this thread counts in a line of its own.
+  static bool has_own_line() { return Slot() < kOwnLines; }
   uint64_t gets() const {
     uint64_t sum = 0;
     for (const Line& line : lines_) sum += line.gets.load(std::memory_order_relaxed);
@@ -44,13 +47,37 @@ class LookupCounters {
     std::atomic<uint64_t> gets{0};
     std::atomic<uint64_t> negatives{0};
   };
-  /// This thread's line; kOwnLines: the shared one. No number is given twice.
+  /// This thread's line; kOwnLines: the shared one. No line is two threads' at a time.
   static size_t Slot() {
-    static std::atomic<size_t> next{0};
     static thread_local size_t slot = SIZE_MAX;
-    if (slot == SIZE_MAX) slot = std::min(next.fetch_add(1), kOwnLines);
+    if (slot == SIZE_MAX) {
+      static thread_local const Lease lease(&slot);
+    }
     return slot;
   }
+  /// A line for as long as the thread lives.
+  class Lease {
+   public:
+    explicit Lease(size_t* slot) : slot_(slot) {
+      uint32_t taken = taken_.load(std::memory_order_relaxed);
+      do {
+        *slot_ = static_cast<size_t>(std::countr_one(taken));
+        if (*slot_ == kOwnLines) return;
+        // Acquire: what the thread that had it last has counted.
+      } while (!taken_.compare_exchange_weak(taken, taken | 1u << *slot_, std::memory_order_acquire,
+                                             std::memory_order_relaxed));
+    }
+    ~Lease() {
+      const size_t mine = std::exchange(*slot_, kOwnLines);
+      if (mine < kOwnLines) taken_.fetch_and(~(1u << mine), std::memory_order_release);
+    }
+    Lease(const Lease&) = delete;
+    Lease& operator=(const Lease&) = delete;
+
+   private:
+    static inline std::atomic<uint32_t> taken_{0};  // a bit for each line
+    size_t* const slot_;
+  };
 
   std::array<Line, kOwnLines + 1> lines_;
 };
