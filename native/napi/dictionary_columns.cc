@@ -1,6 +1,7 @@
 #include "napi/dictionary_columns.h"
 
 #include <arrow/api.h>
+#include <arrow/array/concatenate.h>
 #include <arrow/compute/api.h>
 #include <arrow/util/bit_util.h>
 
@@ -88,7 +89,11 @@ DictionaryColumns::DictionaryColumns(const arrow::Schema& schema)
     : DictionaryColumns(schema.fields()) {}
 
 DictionaryColumns::DictionaryColumns(const arrow::FieldVector& fields) : fields_(fields) {
-  for (const auto& field : fields_) Collect(*field);
+  for (const auto& field : fields_) {
+    const size_t before = dictionaries_.size();
+    Collect(*field);
+    has_inner_.push_back(dictionaries_.size() > before && !DictionaryOf(*field));
+  }
 }
 
 void DictionaryColumns::Collect(const arrow::Field& field) {
@@ -150,7 +155,13 @@ Result<std::shared_ptr<arrow::RecordBatch>> DictionaryColumns::TryEncode(
   size_t next = 0;
   arrow::ArrayDataVector columns;
   for (int c = 0; c < batch.num_columns(); ++c) {
-    MARBLE_ASSIGN_OR_RETURN(auto column, EncodeField(*fields_[c], batch.column_data(c), &next));
+    std::shared_ptr<arrow::ArrayData> rows = batch.column_data(c);
+    if (has_inner_[c]) {
+      // A slice's children are those of the whole: only the values of these rows are to count.
+      MARBLE_ASSIGN_OR_RETURN(const auto own, arrow::Concatenate({arrow::MakeArray(rows)}));
+      rows = own->data();
+    }
+    MARBLE_ASSIGN_OR_RETURN(auto column, EncodeField(*fields_[c], rows, &next));
     if (column == nullptr) return nullptr;
     columns.push_back(std::move(column));
   }

@@ -57,6 +57,7 @@ class DictionaryColumns {
   void Reset();
 
   arrow::FieldVector fields_;
+  std::vector<bool> has_inner_;  // which of them have a dictionary deeper inside
   std::vector<Dictionary> dictionaries_;
 };
 
