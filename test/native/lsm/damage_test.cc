@@ -16,26 +16,6 @@ namespace {
 
 using namespace testing;
 
-using Files = std::map<std::string, std::string>;
-
-Files ReadFiles(io::FileSystem* files) {
-  Files out;
-  for (const std::string& name : Must(files->List("/db"))) {
-    out[name] = Must(files->ReadFile("/db/" + name));
-  }
-  return out;
-}
-
-std::shared_ptr<io::MemoryFileSystem> WriteFiles(const Files& files) {
-  auto disk = std::make_shared<io::MemoryFileSystem>();
-  Must(disk->CreateDirs("/db"));
-  for (const auto& [name, bytes] : files) {
-    auto file = Must(disk->Create("/db/" + name));
-    Must(file->Append(bytes));
-  }
-  return disk;
-}
-
 /// A database with files of every kind, and what it held after each write.
 struct Sample {
   Files files;

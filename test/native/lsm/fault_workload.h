@@ -11,6 +11,27 @@
 
 namespace marble::lsm::testing {
 
+/// The files of the database /db, by name.
+using Files = std::map<std::string, std::string>;
+
+inline Files ReadFiles(io::FileSystem* files) {
+  Files out;
+  for (const std::string& name : Must(files->List("/db"))) {
+    out[name] = Must(files->ReadFile("/db/" + name));
+  }
+  return out;
+}
+
+inline std::shared_ptr<io::MemoryFileSystem> WriteFiles(const Files& files) {
+  auto disk = std::make_shared<io::MemoryFileSystem>();
+  Must(disk->CreateDirs("/db"));
+  for (const auto& [name, bytes] : files) {
+    auto file = Must(disk->Create("/db/" + name));
+    Must(file->Append(bytes));
+  }
+  return disk;
+}
+
 /// A table's rows by key, as text. A table without a key: by number, in order.
 using Rows = std::map<std::string, std::string>;
 /// All tables by name.

@@ -28,26 +28,6 @@ using ::testing::AnyOf;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
-using Files = std::map<std::string, std::string>;
-
-Files ReadFiles(io::FileSystem* files) {
-  Files out;
-  for (const std::string& name : Must(files->List("/db"))) {
-    out[name] = Must(files->ReadFile("/db/" + name));
-  }
-  return out;
-}
-
-std::shared_ptr<io::MemoryFileSystem> WriteFiles(const Files& files) {
-  auto disk = std::make_shared<io::MemoryFileSystem>();
-  Must(disk->CreateDirs("/db"));
-  for (const auto& [name, bytes] : files) {
-    auto file = Must(disk->Create("/db/" + name));
-    Must(file->Append(bytes));
-  }
-  return disk;
-}
-
 std::string KeyOf(int64_t i) {
   std::string digits = std::to_string(i);
   return "key" + std::string(9 - digits.size(), '0') + digits;
