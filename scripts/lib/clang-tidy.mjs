@@ -1,7 +1,8 @@
 // clang-tidy.mjs BUILD_DIR FULL: run clang-tidy over the engine's sources, one process a core. A file that is,
 // with the headers of ours that it includes, as it was when it was last found clean is not
 // checked again (results live in the user cache). Without FULL only the checks that find crashes
-// run: all of .clang-tidy take 20 s a file, most of it on Arrow's headers.
+// run (all of .clang-tidy take 20 s a file, most of it on Arrow's headers), and the analyzer follows
+// fewer paths through one function: a quarter of its usual bound is half of the time.
 import { execFile, execFileSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
@@ -25,8 +26,9 @@ const quick = [
   'clang-analyzer-core.*',
   'clang-analyzer-cplusplus.*',
 ].join()
-const checks = full === 'yes' ? [] : [`--checks=${quick}`]
-const common = createHash('sha256').update(quick).update(read('.clang-tidy'))
+const analyzer = ['-Xclang', '-analyzer-config', '-Xclang', 'max-nodes=50000'].map(arg => `--extra-arg=${arg}`)
+const checks = full === 'yes' ? [] : [`--checks=${quick}`, ...analyzer]
+const common = createHash('sha256').update(checks.join()).update(read('.clang-tidy'))
 const base = common.digest('hex')
 const includes = new Map()
 /** A file and all headers of ours that it sees. */

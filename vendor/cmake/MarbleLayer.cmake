@@ -2,6 +2,8 @@
 # as one static library. Each layer sees an include root that holds its own folder
 # and, through DEPENDS, those below it: an include that goes upwards does not compile.
 find_package(Threads REQUIRED)
+set(MARBLE_PRECOMPILED <arrow/api.h> <arrow/ipc/api.h> <arrow/util/byte_size.h>
+  <atomic> <condition_variable> <functional> <map> <memory> <mutex> <optional> <string> <thread> <unordered_map> <vector>)
 function(marble_layer name)
   cmake_parse_arguments(L "" "" "SOURCES;DEPENDS;LINK" ${ARGN})
   set(root "${CMAKE_BINARY_DIR}/layers/${name}")
@@ -29,11 +31,24 @@ function(marble_layer name)
     if(NOT TARGET marble_pch)
       add_library(marble_pch STATIC "${CMAKE_SOURCE_DIR}/vendor/cmake/pch.cc")
       target_link_libraries(marble_pch PUBLIC Arrow::arrow)
-      target_precompile_headers(marble_pch PRIVATE <arrow/api.h> <arrow/ipc/api.h> <arrow/util/byte_size.h>
-        <atomic> <condition_variable> <functional> <map> <memory> <mutex> <optional> <string> <thread> <unordered_map> <vector>)
+      target_precompile_headers(marble_pch PRIVATE ${MARBLE_PRECOMPILED})
     endif()
     target_precompile_headers(marble_${name} REUSE_FROM marble_pch)
   endif()
+endfunction()
+
+# How tests are compiled: what is tested is in the layers. Of a test's own code, gigantic as
+# GoogleTest's macros make it, only the memory is watched, and it is optimised less. That halves its
+# time to compile.
+function(marble_test_options target)
+  target_compile_options(${target} PRIVATE -Wall -Wextra -Wno-unused-parameter -Werror)
+  if("undefined" IN_LIST MARBLE_SANITIZE)
+    target_compile_options(${target} PRIVATE -fno-sanitize=undefined)
+  endif()
+  target_compile_options(${target} PRIVATE $<$<CONFIG:Release>:-O1>)
+  # -fPIC as the layers have, not -fPIE.
+  target_compile_options(${target} PRIVATE -fPIC)
+  set_target_properties(${target} PROPERTIES POSITION_INDEPENDENT_CODE OFF)
 endfunction()
 
 # marble_test(LAYER sources...): one GoogleTest binary for a layer, its cases known to ctest.
@@ -45,18 +60,16 @@ function(marble_test layer)
   include(GoogleTest)
   add_executable(${layer}_test ${ARGN})
   target_link_libraries(${layer}_test PRIVATE marble_${layer} GTest::gtest GTest::gmock GTest::gtest_main)
-  target_compile_options(${layer}_test PRIVATE -Wall -Wextra -Wno-unused-parameter -Werror)
-  # What is tested is in the layers: of a test's own code, gigantic as GoogleTest's macros make it,
-  # only the memory is watched, and it is optimised less. That halves its time to compile.
-  if("undefined" IN_LIST MARBLE_SANITIZE)
-    target_compile_options(${layer}_test PRIVATE -fno-sanitize=undefined)
-  endif()
-  target_compile_options(${layer}_test PRIVATE $<$<CONFIG:Release>:-O1>)
-  # -fPIC as the layers have, not -fPIE: else gcc refuses their precompiled header.
-  target_compile_options(${layer}_test PRIVATE -fPIC)
-  set_target_properties(${layer}_test PROPERTIES BUILD_RPATH "${MARBLE_ARROW_DIR}" POSITION_INDEPENDENT_CODE OFF)
+  marble_test_options(${layer}_test)
+  set_target_properties(${layer}_test PROPERTIES BUILD_RPATH "${MARBLE_ARROW_DIR}")
   if(MARBLE_PCH)
-    target_precompile_headers(${layer}_test REUSE_FROM marble_pch)
+    if(NOT TARGET marble_test_pch)
+      add_library(marble_test_pch STATIC "${CMAKE_SOURCE_DIR}/vendor/cmake/pch.cc")
+      target_link_libraries(marble_test_pch PUBLIC Arrow::arrow GTest::gtest GTest::gmock)
+      marble_test_options(marble_test_pch)
+      target_precompile_headers(marble_test_pch PRIVATE ${MARBLE_PRECOMPILED} <gmock/gmock.h> <gtest/gtest.h>)
+    endif()
+    target_precompile_headers(${layer}_test REUSE_FROM marble_test_pch)
   endif()
   # Disabled cases are the child processes of crash tests: not tests of their own.
   gtest_discover_tests(${layer}_test TEST_PREFIX "${layer}." TEST_FILTER "-*DISABLED_*" DISCOVERY_TIMEOUT 60)
