@@ -72,7 +72,6 @@ class LocalWritableFile final : public WritableFile {
       return IoError("write", path_, error);
     }
     size_ += bytes.size();
-    WriteBehind();
     return Status::OK();
   }
 
@@ -88,20 +87,7 @@ class LocalWritableFile final : public WritableFile {
   }
 
  private:
-  /// Let the device write while more is being made: the fsync at the end has less to wait for.
-  void WriteBehind() {
-#ifdef __linux__
-    constexpr uint64_t kStep = 4 << 20;
-    if (size_ - behind_ < kStep) return;
-    // A hint, which neither waits for the device nor takes an error that fsync is to tell.
-    (void)::sync_file_range(fd_, static_cast<off64_t>(behind_),
-                            static_cast<off64_t>(size_ - behind_), SYNC_FILE_RANGE_WRITE);
-    behind_ = size_;
-#endif
-  }
-
   int fd_;
-  uint64_t behind_ = 0;  // up to here the device was told to write
 };
 
 class LocalReadableFile final : public ReadableFile {
