@@ -84,8 +84,10 @@ Status RunWriter::OpenFile(const arrow::RecordBatch& first_rows) {
 Result<uint64_t> RunWriter::Write(const WritableChunk& chunk) {
   uint64_t bytes = 0;
   if (!chunk.batches.empty()) {
-    if (writer_ == nullptr) MARBLE_RETURN_NOT_OK(OpenFile(*chunk.batches.front()));
-    const uint64_t before = writer_->EstimatedBytes();
+    if (writer_ == nullptr) {
+      MARBLE_RETURN_NOT_OK(OpenFile(*chunk.batches.front()));
+      told_ = 0;
+    }
     size_t done = 0;
     for (size_t i = 0; i < chunk.batches.size(); ++i) {
       const arrow::RecordBatch& batch = *chunk.batches[i];
@@ -96,7 +98,10 @@ Result<uint64_t> RunWriter::Write(const WritableChunk& chunk) {
                           chunk.keys.empty() ? nullptr : &chunk.keys[i]));
       done += static_cast<size_t>(batch.num_rows());
     }
-    bytes = writer_->EstimatedBytes() - before;
+    // What waited for its batch may take less there, compressed: then nothing is told for a while.
+    const uint64_t now = writer_->EstimatedBytes();
+    bytes = now - std::min(now, told_);
+    told_ = std::max(now, told_);
   }
   // The builder only estimates; what a file may have at most is kept here.
   const bool too_large = writer_ != nullptr && writer_->EstimatedBytes() >= limits::kMaxSstBytes;

@@ -67,6 +67,7 @@ class RunWriter {
   const std::shared_ptr<const TableInfo> info_;
   const RunWriterOptions options_;
   std::unique_ptr<SstWriter> writer_;  // removes its file when it is dropped unfinished
+  uint64_t told_ = 0;                  // bytes of its file that Write has told
   std::unique_ptr<SstWriter> full_;
 };
 

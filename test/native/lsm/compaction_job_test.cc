@@ -360,6 +360,51 @@ TEST_F(CompactionJobTest, AFileIsIndexedWhileTheNextIsWritten) {
   EXPECT_TRUE(file_system->overlapped());
 }
 
+TEST_F(CompactionJobTest, WhatWasWrittenIsNeverLessThanNothing) {
+  TableOptions compressed;
+  compressed.compression = Compression::kZstd;
+  UseTable(StateFamily("s", compressed));
+  CompactionJob job = NewJob();
+  job.max_parts = 1;
+  uint64_t most = 0;
+  job.wrote = [&](uint64_t bytes) {
+    most = std::max(most, bytes);
+    return Status::OK();
+  };
+  // A second chunk of a file that fills a batch: it takes less, compressed, than what waited for
+  // it.
+  for (int rows = 16'400; rows < 17'400; rows += 50) {
+    job.runs = {{File(ManyRows(0, rows, 1, 9))}};
+    EXPECT_EQ(Run(job).size(), static_cast<size_t>(rows));
+  }
+  EXPECT_GT(most, 0u);
+  EXPECT_LT(most, uint64_t{8} << 20);
+}
+
+/// A file whose sync, or whose mapping for its index, fails while the next one is written.
+class FailsFirstIndex : public HoldsUpFirstIndex {
+ public:
+  using HoldsUpFirstIndex::HoldsUpFirstIndex;
+  Result<std::shared_ptr<io::MappedFile>> Map(const std::string& path) override {
+    MARBLE_ASSIGN_OR_RETURN(auto mapped, HoldsUpFirstIndex::Map(path));
+    if (path.ends_with(".arrow")) return MakeError(ErrorCode::kIo, path + ": no memory to map it");
+    return mapped;
+  }
+};
+
+TEST_F(CompactionJobTest, AnIndexThatFailsWhileTheNextFileIsWrittenLeavesNoFile) {
+  CompactionJob job = NewJob();
+  job.runs = {{File(ManyRows(0, 40'000, 1, 9))}, {File(ManyRows(0, 40'000, 3, 5))}};
+  job.file_bytes = 200'000;
+  job.max_parts = 1;
+  const auto before = Listing();
+  const auto file_system = std::make_shared<FailsFirstIndex>(io::FileSystem::Local());
+  job.file_system = file_system;
+  EXPECT_EQ(CodeOf(RunCompactionJob(job, scheduler_.get()).status()), ErrorCode::kIo);
+  EXPECT_TRUE(file_system->overlapped());
+  EXPECT_EQ(Listing(), before);
+}
+
 TEST_F(CompactionJobTest, AFailedOrCancelledJobLeavesNoFile) {
   CompactionJob job = NewJob();
   job.runs = {{File(ManyRows(0, 40'000, 1, 9))}, {File(ManyRows(0, 40'000, 3, 5))}};
