@@ -403,8 +403,8 @@ Status SstWriterImpl::WriteIdx(const SstProperties& properties, FileMeta* meta) 
   } else {
     MARBLE_ASSIGN_OR_RETURN(read.decoded, ReadLayouts(mapped->bytes(), *file_schema_));
   }
+  created_idx_ = true;  // also by a Create that fails behind the making of the file
   MARBLE_ASSIGN_OR_RETURN(auto idx, IdxWriter::Create(options_.file_system.get(), idx_path_));
-  created_idx_ = true;
   MARBLE_RETURN_NOT_OK(idx->AddSection(IdxSection::kProperties, EncodeProperties(properties)));
   MARBLE_RETURN_NOT_OK(idx->AddSection(IdxSection::kLayout, EncodeLayouts(read.decoded)));
   if (compressed) {
