@@ -1,11 +1,11 @@
 #include "napi/dictionary_columns.h"
 
 #include <arrow/api.h>
-#include <arrow/array/concatenate.h>
 #include <arrow/compute/api.h>
 #include <arrow/util/bit_util.h>
 
 #include <limits>
+#include <numeric>
 #include <utility>
 
 namespace marble::napi {
@@ -83,6 +83,18 @@ Result<std::shared_ptr<arrow::ArrayData>> MakeIndices(const std::shared_ptr<arro
   return arrow::ArrayData::Make(type, count, {std::move(validity), std::move(buffer)}, null_count);
 }
 
+/// The same rows with children that hold their values and no others, as those of a slice do.
+Result<std::shared_ptr<arrow::ArrayData>> Compact(const std::shared_ptr<arrow::ArrayData>& rows) {
+  // Take, and not Concatenate, which leaves the children of a dense union as they are.
+  std::vector<int64_t> every(static_cast<size_t>(rows->length));
+  std::iota(every.begin(), every.end(), 0);
+  const arrow::Int64Array indices(rows->length, arrow::Buffer::Wrap(every));
+  MARBLE_ASSIGN_OR_RETURN(const auto taken,
+                          arrow::compute::Take(*arrow::MakeArray(rows), indices,
+                                               arrow::compute::TakeOptions::NoBoundsCheck()));
+  return taken->data();
+}
+
 }  // namespace
 
 DictionaryColumns::DictionaryColumns(const arrow::Schema& schema)
@@ -157,9 +169,7 @@ Result<std::shared_ptr<arrow::RecordBatch>> DictionaryColumns::TryEncode(
   for (int c = 0; c < batch.num_columns(); ++c) {
     std::shared_ptr<arrow::ArrayData> rows = batch.column_data(c);
     if (has_inner_[c]) {
-      // A slice's children are those of the whole: only the values of these rows are to count.
-      MARBLE_ASSIGN_OR_RETURN(const auto own, arrow::Concatenate({arrow::MakeArray(rows)}));
-      rows = own->data();
+      MARBLE_ASSIGN_OR_RETURN(rows, Compact(rows));
     }
     MARBLE_ASSIGN_OR_RETURN(auto column, EncodeField(*fields_[c], rows, &next));
     if (column == nullptr) return nullptr;

@@ -339,12 +339,14 @@ describe('Arrow types', () => {
         id,
         field('l', new arrow.List(field('item', name))),
         field('s', new arrow.Struct([field('name', name), field('n', new arrow.Int32())])),
+        field('u', new arrow.DenseUnion([0, 1], [field('name', name), field('n', new arrow.Int32())])),
       ])
       const table = await database.createTable('t', { schema, primaryKey: ['id'] })
       const rows = Array.from({ length: 1000 }, (_, i) => ({
         id: i,
         l: i % 10 === 0 ? null : [`a${i}`, `b${i}`, 'same'],
         s: { name: i % 7 === 0 ? null : `s${i}`, n: i },
+        u: i % 3 === 0 ? { tag: 'n', value: i } : { tag: 'name', value: `u${i}` },
       }))
       await table.insert(rows)
       assert.deepEqual(await table.scan().toArray(), rows)
