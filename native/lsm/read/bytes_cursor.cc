@@ -25,8 +25,11 @@ class BytesCursor : public RunCursor {
         file_->reader->PrefetchSearch(key);
         break;
       case 1:
-        prepared_.emplace(file_->reader->LowerBound(key));
-        if (prepared_->ok() && **prepared_ < total_) bytes_.PrefetchRow(**prepared_);
+        // An error comes again, in SeekGE.
+        if (const auto row = file_->reader->LowerBound(key); row.ok()) {
+          prepared_ = *row;
+          if (*row < total_) bytes_.PrefetchRow(*row);
+        }
         break;
       default:
         break;
@@ -34,9 +37,8 @@ class BytesCursor : public RunCursor {
   }
   Status SeekGE(std::string_view key) override {
     int64_t row = 0;
-    if (prepared_) {
-      Result<int64_t> found = *std::exchange(prepared_, std::nullopt);
-      MARBLE_ASSIGN_OR_RETURN(row, std::move(found));
+    if (const auto prepared = std::exchange(prepared_, std::nullopt)) {
+      row = *prepared;
     } else if (!key.empty()) {
       MARBLE_ASSIGN_OR_RETURN(row, file_->reader->LowerBound(key));
     }
@@ -121,8 +123,8 @@ class BytesCursor : public RunCursor {
   // What was read last.
   int64_t first_read_ = 0;
   int64_t step_ = 1;
-  std::optional<Result<int64_t>> prepared_;  // where SeekGE goes
-  std::optional<SstRows> rows_;              // made for PlainRows
+  std::optional<int64_t> prepared_;  // where SeekGE goes
+  std::optional<SstRows> rows_;      // made for PlainRows
 };
 
 }  // namespace
